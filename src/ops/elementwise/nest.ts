@@ -1,0 +1,133 @@
+/**
+ * @file The loop nest of element-wise operators: broadcasting over collapsed axes, an f32x4 main loop with
+ * a scalar tail where every operand is f32 or 8-bit quantised and walks the innermost axis by 0 or 1.
+ */
+import {
+  add,
+  binary,
+  cast,
+  constant,
+  type ExprLike,
+  KernelBuilder,
+  max,
+  min,
+  mul,
+  narrow,
+  splat,
+  sub,
+  unary,
+} from "../../kernel/build.ts";
+import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
+import { broadcastStrides } from "../../tensor/shape.ts";
+import type { TensorType } from "../../tensor/tensor.ts";
+import { collapse, declare, flatIndex, loopOver, realReader, realWriter } from "../lowering.ts";
+
+/** Computes the result register of one element, or of four (f32x4), from the operands' registers. */
+export type ElementFn = (args: readonly Expr[], b: KernelBuilder) => Expr;
+
+export interface ElementwiseSpec {
+  readonly name: string;
+  readonly ins: readonly TensorType[];
+  readonly out: TensorType;
+  /** Operands arrive as f32 where quantised, else in the register type of their dtype. */
+  readonly compute: ElementFn;
+  /** Whether `compute` also takes and gives f32x4. */
+  readonly vector: boolean;
+}
+
+interface Operand {
+  readonly scalar: (index: ExprLike) => Expr;
+  readonly vector: (index: ExprLike) => Expr;
+}
+
+interface Target {
+  readonly scalar: (index: ExprLike, value: Expr) => void;
+  readonly vector: (index: ExprLike, value: Expr) => void;
+}
+
+const isByte = (t: TensorType): boolean => t.dtype === "i8" || t.dtype === "u8";
+const hasVector = (t: TensorType): boolean =>
+  t.quant === undefined ? t.dtype === "f32" : isByte(t) && t.quant.axis === null;
+
+function operand(b: KernelBuilder, buffer: Buffer, type: TensorType): Operand {
+  const { quant } = type;
+  if (quant === undefined) {
+    return {
+      scalar: (index) => b.load(buffer, index),
+      vector: (index) => b.load(buffer, index, "f32x4"),
+    };
+  }
+  return {
+    scalar: realReader(b, buffer, type),
+    vector: (index) => {
+      const q = b.load(buffer, index, "i32x4");
+      const centred = sub(q, constant("i32x4", quant.zeroPoint[0]!));
+      return mul(cast("f32x4", "convert_s", centred), constant("f32x4", quant.scale[0]!));
+    },
+  };
+}
+
+function target(b: KernelBuilder, buffer: Buffer, type: TensorType): Target {
+  const { quant, dtype } = type;
+  if (quant === undefined) {
+    const store = (index: ExprLike, value: Expr): void => b.store(buffer, index, value);
+    return { scalar: store, vector: store };
+  }
+  return {
+    scalar: realWriter(b, buffer, type),
+    vector: (index, value) => {
+      const q = b.let("q", quantizeVector(value, quant.scale[0]!, quant.zeroPoint[0]!));
+      const words = b.let("words", narrow("i16x8", true, q, q));
+      b.store(buffer, index, narrow("i8x16", dtype === "i8", words, words), 4);
+    },
+  };
+}
+
+/** i32x4 of quantised steps, to be narrowed with saturation. */
+export function quantizeVector(value: Expr, scale: number, zeroPoint: number): Expr {
+  const limit = constant("f32x4", 2 ** 20);
+  const steps = unary("nearest", binary("div", value, constant("f32x4", scale)));
+  const near = min(max(steps, constant("f32x4", -(2 ** 20))), limit);
+  return add(cast("i32x4", "trunc_sat_s", near), constant("i32x4", zeroPoint));
+}
+
+/** The kernel of an element-wise operator. */
+export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
+  const { ins, out } = spec;
+  const b = new KernelBuilder(spec.name);
+  const buffers = declare(b, ins, [out]);
+  const operands = ins.map((t, k) => operand(b, buffers.ins[k]!, t));
+  const result = target(b, buffers.outs[0]!, out);
+  const all = [...ins, out].map((t) => broadcastStrides(t.shape, out.shape));
+  const { shape, strides } = collapse(out.shape, all);
+  const last = shape.length - 1;
+  const count = shape[last] ?? 1;
+  const step = strides.map((s) => s[last] ?? 0);
+  const vector =
+    spec.vector && count >= 4 && step.every((s) => s <= 1) && [...ins, out].every(hasVector);
+
+  loopOver(b, shape.slice(0, -1), (index) => {
+    const base = strides.map((s) => b.let("row", flatIndex(index, s.slice(0, -1))));
+    const fixed = operands.map((o, k) => (step[k] === 0 ? b.let("x", o.scalar(base[k]!)) : null));
+    const at = (k: number, i: Expr): Expr => add(base[k]!, mul(i, step[k]!));
+    const main = vector ? count - (count % 4) : 0;
+    if (vector) {
+      const spread = fixed.map((x) => (x === null ? null : b.let("xs", splat("f32x4", x))));
+      b.for(
+        "i",
+        0,
+        main,
+        (i) => {
+          const args = operands.map((o, k) => spread[k] ?? b.let("x", o.vector(at(k, i))));
+          result.vector(at(ins.length, i), spec.compute(args, b));
+        },
+        { step: 4 },
+      );
+    }
+    b.for("i", main, count, (i) => {
+      const args = operands.map((o, k) => fixed[k] ?? b.let("x", o.scalar(at(k, i))));
+      result.scalar(at(ins.length, i), spec.compute(args, b));
+    });
+  });
+  return b.build();
+}
