@@ -8,18 +8,18 @@ import {
   type CastOp,
   COMPARISONS,
   type Elem,
+  type Expr,
   elemBytes,
   elemOf,
-  type Expr,
   isVector,
   type Kernel,
   type KType,
-  lanesOf,
   type LoopTag,
+  lanesOf,
   type ScalarArg,
   type ScalarType,
-  scalarTypeOf,
   type Stmt,
+  scalarTypeOf,
   type UnaryOp,
 } from "./ir.ts";
 
@@ -81,7 +81,13 @@ export function binary(op: BinaryOp, a: ExprLike, b: ExprLike): Expr {
     if (op === "mul" && p === 1) return y;
     if (op === "mul" && (q === 0 || p === 0)) return i32(0);
   }
-  return { kind: "binary", type: COMPARISONS.has(op) ? comparisonType(x.type) : x.type, op, a: x, b: y };
+  return {
+    kind: "binary",
+    type: COMPARISONS.has(op) ? comparisonType(x.type) : x.type,
+    op,
+    a: x,
+    b: y,
+  };
 }
 
 export const add = (a: ExprLike, b: ExprLike): Expr => binary("add", a, b);
@@ -96,7 +102,8 @@ export const and = (a: ExprLike, b: ExprLike): Expr => binary("and", a, b);
 /** Sum of terms, each an expression or a product [expr, factor]. */
 export const affine = (...terms: readonly (ExprLike | readonly [ExprLike, number])[]): Expr =>
   terms.reduce<Expr>(
-    (sum, t) => add(sum, Array.isArray(t) ? mul(t[0] as ExprLike, t[1] as number) : (t as ExprLike)),
+    (sum, t) =>
+      add(sum, Array.isArray(t) ? mul(t[0] as ExprLike, t[1] as number) : (t as ExprLike)),
     i32(0),
   );
 
@@ -237,7 +244,13 @@ export class KernelBuilder {
   }
 
   fill(buffer: Buffer, index: ExprLike, value: number, count: ExprLike): void {
-    this.block.push({ kind: "fill", buffer: buffer.name, index: lift(index), value, count: lift(count) });
+    this.block.push({
+      kind: "fill",
+      buffer: buffer.name,
+      index: lift(index),
+      value,
+      count: lift(count),
+    });
   }
 
   private nested(body: () => void): Stmt[] {

@@ -266,6 +266,11 @@ export interface Kernel {
   readonly buffers: readonly Buffer[];
   readonly args: readonly ScalarArg[];
   readonly body: readonly Stmt[];
+  /**
+   * An equivalent with the same number of buffers and the same arguments, and bit-equal results, for
+   * engines with an exact dot8. Buffers may be viewed as another dtype of at most the same byte size.
+   */
+  readonly dot8?: Kernel;
 }
 
 /** One handler per node kind; a forgotten kind is a compile error. */
