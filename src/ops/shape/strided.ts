@@ -189,7 +189,8 @@ function emitTranspose(
     const from = k.let("from", add(add(s, mul(r, row.src)), c));
     const to = k.let("to", add(add(d, mul(c, col.dst)), r));
     const loaded = range(n).map((i) => k.let("v", k.load(src, add(from, i * row.src), vector)));
-    transposeBlock(k, loaded).forEach((v, i) => k.store(dst, add(to, i * col.dst), v));
+    const turned = transposeBlock(k, loaded);
+    for (const [i, v] of turned.entries()) k.store(dst, add(to, i * col.dst), v);
   };
   const tiles = (begin: number, end: number, size: number): void =>
     k.for(
