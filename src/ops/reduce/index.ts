@@ -1,0 +1,30 @@
+/** @file The reductions and their relatives. */
+import type { Op } from "../../graph/op.ts";
+import { reduceMean } from "./reduce-mean.ts";
+import {
+  reduceL1,
+  reduceL2,
+  reduceLogSum,
+  reduceLogSumExp,
+  reduceMax,
+  reduceMin,
+  reduceProd,
+  reduceSum,
+  reduceSumSquare,
+} from "./reductions.ts";
+
+export { reduceMean } from "./reduce-mean.ts";
+export * from "./reductions.ts";
+
+export const reduceOps = {
+  reduce_l1: reduceL1,
+  reduce_l2: reduceL2,
+  reduce_log_sum: reduceLogSum,
+  reduce_log_sum_exp: reduceLogSumExp,
+  reduce_mean: reduceMean,
+  reduce_max: reduceMax,
+  reduce_min: reduceMin,
+  reduce_prod: reduceProd,
+  reduce_sum: reduceSum,
+  reduce_sum_square: reduceSumSquare,
+} satisfies Record<string, Op>;
