@@ -1,0 +1,12 @@
+/** @file Builds dist/ from the TypeScript sources: what the npm package ships. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+const root = resolve(import.meta.dirname, "..");
+rmSync(join(root, "dist"), { recursive: true, force: true });
+execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json"], {
+  cwd: root,
+  stdio: "inherit",
+});
+chmodSync(join(root, "dist/cli/main.js"), 0o755);

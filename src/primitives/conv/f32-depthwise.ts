@@ -1,0 +1,164 @@
+/**
+ * @file f32 depthwise convolution, NHWC, one output channel per input channel: vectors of four channels,
+ * all taps of a small filter in registers.
+ */
+import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
+import type { Buffer, Expr } from "../../kernel/ir.ts";
+import { conv } from "../../ops/nn/conv.ts";
+import { SCALARS } from "../../ops/scalar.ts";
+import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
+import { storeLanes } from "../gemm/f32.ts";
+import { type ConvGeometry, convGeometry, type Loops } from "../gemm/geometry.ts";
+import { forEachRow } from "../gemm/loops.ts";
+import { fillBorders, packRows, type RowMover, workspaceSize } from "../gemm/rows.ts";
+import { definePrimitive, type Operand } from "../primitive.ts";
+
+/** The loops of a depthwise convolution: rows as in a product, no panels. */
+export const depthwiseLoops = (g: ConvGeometry): Loops => ({
+  rows: g.batch * g.oh,
+  length: g.ow,
+  flat: false,
+  tile: { mr: 1, nv: 1 },
+  tiles: g.ow,
+  panels: 1,
+  runs: g.kh * g.kw,
+  runLength: 1,
+});
+
+/** [taps][C rounded up to 4], zero-padded. */
+function packTaps(w: Tensor, g: ConvGeometry): Tensor {
+  const taps = g.kh * g.kw;
+  const width = Math.ceil(g.c / 4) * 4;
+  const packed = new Array<number>(taps * width).fill(0);
+  for (let c = 0; c < g.c; c++) {
+    for (let t = 0; t < taps; t++) packed[t * width + c] = w.data[c * taps + t] as number;
+  }
+  return tensorOf("f32", [packed.length], packed);
+}
+
+function packBias(bias: Tensor | undefined, g: ConvGeometry): Tensor {
+  const width = Math.ceil(g.c / 4) * 4;
+  const value = (c: number): number =>
+    bias === undefined || c >= g.c ? 0 : (bias.data[c] as number);
+  return tensorOf(
+    "f32",
+    [width],
+    Array.from({ length: width }, (_, c) => value(c)),
+  );
+}
+
+export const convF32Depthwise = definePrimitive({
+  name: "f32_conv_depthwise",
+  op: conv,
+  implement: ({ ins, outs, attrs, constants, storage }) => {
+    const [x, w, bias] = ins;
+    const weights = constants[1];
+    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return null;
+    if (ins.length > 3 || (bias !== undefined && constants[2] === undefined)) return null;
+    const g = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
+    if (g === null || g.groups !== g.c || g.n !== g.c) return null;
+    const act = attrs.act;
+    const scalar = act === undefined ? undefined : SCALARS[act.fn];
+    if (act !== undefined && scalar === undefined) return null;
+    const loops = depthwiseLoops(g);
+    const taps = packTaps(weights, g);
+    const width = taps.data.length / (g.kh * g.kw);
+    // The last vector of a pixel may read past its channels, so the input always goes through rows.
+    const staged = g.padded || g.c % 4 !== 0;
+    const size = workspaceSize(g, loops) + 4;
+    const k = new KernelBuilder("f32_depthwise");
+    const xb = k.buffer("x", "f32", g.batch * g.h * g.w * g.c, "in");
+    const wb = k.buffer("w", "f32", taps.data.length, "const");
+    const bb = k.buffer("bias", "f32", width, "const");
+    const yb = k.buffer("y", "f32", g.batch * g.oh * g.ow * g.c, "out");
+    const work = staged ? k.buffer("rows", "f32", size, "work") : null;
+    const source = work ?? xb;
+    const mover: RowMover = {
+      copy: (from, to, count) => k.copy(source, to, xb, from, count),
+      fill: (to, count) => k.fill(source, to, 0, count),
+    };
+    if (work !== null) fillBorders(g, loops, mover);
+    const rowStride = staged ? g.span * g.c : g.dh * g.w * g.c;
+    forEachRow(k, g, loops, (row) => {
+      if (work !== null) packRows(k, g, loops, row, mover);
+      const start = staged ? null : row.x;
+      channels(g, k, (c, lanes) => {
+        const tapOf = filter(k, g, wb, width, c);
+        const b = k.let("b", k.load(bb, c, "f32x4"));
+        k.for("ox", 0, g.ow, (ox) => {
+          const a = k.let("a", affine(...(start ? [start] : []), [ox, g.sw * g.c], c));
+          const acc = convolve(k, g, source, rowStride, a, b, tapOf);
+          const v = scalar === undefined ? acc : scalar.expr(k.let("t", acc), act!);
+          storeLanes(k, yb, affine(row.y, [ox, g.c], c), v, lanes);
+        });
+      });
+    });
+    const half = storage[1] === undefined ? {} : { storage: storage[1] };
+    const operands: Operand[] = [
+      { kind: "in", index: 0 },
+      { kind: "const", name: "weights", tensor: taps, ...half },
+      { kind: "const", name: "bias", tensor: packBias(constants[2], g) },
+      { kind: "out", index: 0 },
+    ];
+    if (staged) operands.push({ kind: "work", id: "rows", bytes: 4 * size });
+    const name = `f32_conv_depthwise_${g.kh}x${g.kw}`;
+    return { name, inPlace: false, steps: [{ kernel: k.build(), operands, args: [] }] };
+  },
+});
+
+/** Calls `body` for each vector of four channels, and once more for what is left. */
+function channels(g: ConvGeometry, k: KernelBuilder, body: (c: Expr, lanes: number) => void): void {
+  const whole = g.c - (g.c % 4);
+  k.for("c", 0, whole, (c) => body(c, 4), { step: 4 });
+  if (whole < g.c) k.for("c", whole, g.c, (c) => body(c, g.c % 4), { step: 4 });
+}
+
+/** Filters of up to this many taps stay in registers across a row. */
+const REGISTER_TAPS = 9;
+
+function filter(
+  k: KernelBuilder,
+  g: ConvGeometry,
+  w: Buffer,
+  width: number,
+  c: Expr,
+): (ky: Expr | number, kx: number) => Expr {
+  if (g.kh * g.kw > REGISTER_TAPS) {
+    return (ky, kx) => k.load(w, affine([ky, g.kw * width], kx * width, c), "f32x4");
+  }
+  const held = Array.from({ length: g.kh * g.kw }, (_, t) =>
+    k.let("tap", k.load(w, add(c, t * width), "f32x4")),
+  );
+  return (ky, kx) => held[(ky as number) * g.kw + kx]!;
+}
+
+function convolve(
+  k: KernelBuilder,
+  g: ConvGeometry,
+  source: Buffer,
+  rowStride: number,
+  a: Expr,
+  bias: Expr,
+  tapOf: (ky: Expr | number, kx: number) => Expr,
+): Expr {
+  const row = (ky: Expr | number, acc: Expr): Expr => {
+    let sum = acc;
+    for (let kx = 0; kx < g.kw; kx++) {
+      const at = affine(
+        a,
+        typeof ky === "number" ? ky * rowStride : mul(ky, rowStride),
+        kx * g.dw * g.c,
+      );
+      sum = fma(k.load(source, at, "f32x4"), tapOf(ky, kx), sum);
+    }
+    return sum;
+  };
+  if (g.kh * g.kw <= REGISTER_TAPS) {
+    let sum = bias;
+    for (let ky = 0; ky < g.kh; ky++) sum = row(ky, sum);
+    return sum;
+  }
+  const acc = k.reg("acc", bias);
+  k.for("ky", 0, g.kh, (ky) => k.set(acc, row(ky, acc)));
+  return acc;
+}

@@ -1,0 +1,241 @@
+/**
+ * @file The f32 matrix kernel: accumulators of mr pixels by 4 * nv channels in registers, weights packed
+ * as [panel][k][4 * nv] with the channels of a panel adjacent.
+ */
+import type { Activation } from "../../graph/op.ts";
+import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
+import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
+import { SCALARS } from "../../ops/scalar.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
+import { invariant } from "../../util/errors.ts";
+import type { Operand, Step } from "../primitive.ts";
+import { type ConvGeometry, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
+import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
+
+const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 2 };
+const THROUGHPUT: Readonly<Record<number, number>> = { 1: 26, 2: 36, 3: 42, 4: 48, 5: 53, 6: 56 };
+
+const tileF32 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
+
+/** Weights [O, K] (rows in the order of `planLoops` runs) as [group][panel][k][4 * nv], zero-padded. */
+function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
+  const width = 4 * loops.tile.nv;
+  const perGroup = g.n / g.groups;
+  const depth = w.data.length / g.n;
+  const packed = new Float32Array(g.groups * loops.panels * depth * width);
+  for (let o = 0; o < g.n; o++) {
+    const group = Math.floor(o / perGroup);
+    const channel = o % perGroup;
+    const panel = group * loops.panels + Math.floor(channel / width);
+    for (let k = 0; k < depth; k++) {
+      packed[(panel * depth + k) * width + (channel % width)] = w.data[o * depth + k] as number;
+    }
+  }
+  return { type: { dtype: "f32", shape: [packed.length] }, data: packed };
+}
+
+function packBias(bias: Tensor | undefined, g: ConvGeometry, loops: Loops): Tensor {
+  const width = 4 * loops.tile.nv * loops.panels;
+  const perGroup = g.n / g.groups;
+  const packed = new Array<number>(g.groups * width).fill(0);
+  for (let o = 0; o < g.n && bias !== undefined; o++) {
+    packed[Math.floor(o / perGroup) * width + (o % perGroup)] = bias.data[o] as number;
+  }
+  return tensorOf("f32", [packed.length], packed);
+}
+
+/** What the f32 matrix kernel computes beside the product. */
+export interface F32Gemm {
+  readonly geometry: ConvGeometry;
+  /** Weights [O, ...K], f32. */
+  readonly weights: Tensor;
+  readonly bias: Tensor | undefined;
+  /** Input position of the residual, or null. */
+  readonly residual: number | null;
+  readonly act: Activation | undefined;
+  /** Half-precision storage of weights and bias. */
+  readonly weightStorage: DType | undefined;
+}
+
+/** The kernel call of an f32 product, or null when the kernel cannot express it. */
+export function f32GemmStep(spec: F32Gemm): { readonly step: Step; readonly tile: Tile } | null {
+  const { geometry: g } = spec;
+  const loops = planLoops(g, tileF32);
+  if (spec.residual !== null && (g.n / g.groups) % 4 !== 0) return null;
+  if (spec.act !== undefined && SCALARS[spec.act.fn] === undefined) return null;
+  const weights = packWeights(spec.weights, g, loops);
+  const kernel = f32Kernel(spec, loops, weights.data.length);
+  const storage = spec.weightStorage === undefined ? {} : { storage: spec.weightStorage };
+  const operands: Operand[] = [
+    { kind: "in", index: 0 },
+    { kind: "const", name: "weights", tensor: weights, ...storage },
+    { kind: "const", name: "bias", tensor: packBias(spec.bias, g, loops) },
+    { kind: "out", index: 0 },
+  ];
+  if (spec.residual !== null) operands.push({ kind: "in", index: spec.residual });
+  if (g.padded) operands.push({ kind: "work", id: "rows", bytes: 4 * workspaceSize(g, loops) });
+  return { step: { kernel, operands, args: [] }, tile: loops.tile };
+}
+
+function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
+  const { geometry: g } = spec;
+  const { mr, nv } = loops.tile;
+  const pixels = g.batch * g.oh * g.ow;
+  const k = new KernelBuilder(`f32_gemm_${mr}x${4 * nv}`);
+  const x = k.buffer("x", "f32", g.batch * g.h * g.w * g.c, "in");
+  const w = k.buffer("w", "f32", weightCount, "const");
+  const bias = k.buffer("bias", "f32", g.groups * loops.panels * 4 * nv, "const");
+  const y = k.buffer("y", "f32", pixels * g.n, "out");
+  const residual = spec.residual === null ? null : k.buffer("residual", "f32", pixels * g.n, "in");
+  const work = g.padded ? k.buffer("rows", "f32", workspaceSize(g, loops), "work") : null;
+  const source = work ?? x;
+  const rowStride = work === null ? g.dh * g.w * g.c : g.span * g.c;
+  const mover: RowMover = {
+    copy: (from, to, count) => k.copy(source, to, x, from, count),
+    fill: (to, count) => k.fill(source, to, 0, count),
+  };
+  if (work !== null) fillBorders(g, loops, mover);
+  forEachRow(k, g, loops, (row) => {
+    if (work !== null) packRows(k, g, loops, row, mover);
+    let panelState: Panel | null = null;
+    forEachTile(
+      k,
+      g,
+      loops,
+      (panel, group, channel) => {
+        panelState = openPanel(k, g, loops, bias, panel, group, channel);
+      },
+      (pixel) => {
+        const panel = panelState;
+        invariant(panel !== null, () => "tile outside a panel");
+        const origin = work === null ? row.x : null;
+        const first = affine(...(origin ? [origin] : []), [pixel, g.sw * g.c], panel.input);
+        const acc = accumulate(k, g, loops, source, w, rowStride, k.let("a0", first), panel);
+        finish(k, g, loops, spec.act, acc, panel, y, residual, row.y, pixel);
+      },
+    );
+  });
+  return k.build();
+}
+
+interface Panel {
+  /** First weight element, bias vectors, input channel offset, first channel in the group. */
+  readonly weights: Expr;
+  readonly bias: readonly Expr[];
+  readonly input: Expr;
+  readonly channel: Expr;
+  readonly output: Expr;
+}
+
+function openPanel(
+  k: KernelBuilder,
+  g: ConvGeometry,
+  loops: Loops,
+  bias: Buffer,
+  panel: Expr,
+  group: Expr,
+  channel: Expr,
+): Panel {
+  const width = 4 * loops.tile.nv;
+  const depth = loops.runs * loops.runLength;
+  return {
+    weights: k.let("w0", mul(panel, depth * width)),
+    bias: Array.from({ length: loops.tile.nv }, (_, j) =>
+      k.let("b", k.load(bias, affine([panel, width], 4 * j), "f32x4")),
+    ),
+    input: mul(group, g.c / g.groups),
+    channel,
+    output: k.let("n0", affine([group, g.n / g.groups], channel)),
+  };
+}
+
+/** Runs longer than this are loops; shorter ones are written out. */
+const UNROLL_LIMIT = 4;
+
+function accumulate(
+  k: KernelBuilder,
+  g: ConvGeometry,
+  loops: Loops,
+  source: Buffer,
+  w: Buffer,
+  rowStride: number,
+  first: Expr,
+  panel: Panel,
+): Expr[][] {
+  const { mr, nv } = loops.tile;
+  const width = 4 * nv;
+  const acc = Array.from({ length: mr }, () => panel.bias.map((b) => k.reg("acc", b)));
+  const wp = k.reg("wp", panel.weights);
+  const step = (a: Expr, u: number): void => {
+    const ws = Array.from({ length: nv }, (_, j) =>
+      k.let("wv", k.load(w, add(wp, u * width + 4 * j), "f32x4")),
+    );
+    for (let r = 0; r < mr; r++) {
+      const av = k.let("av", k.loadGroup(source, affine(a, r * g.sw * g.c + u), "f32x4"));
+      ws.forEach((wv, j) => k.set(acc[r]![j]!, fma(av, wv, acc[r]![j]!)));
+    }
+  };
+  forEachRun(k, g, loops, rowStride, (offset) => {
+    const ap = k.reg("ap", add(first, offset));
+    if (loops.runLength <= UNROLL_LIMIT) {
+      for (let u = 0; u < loops.runLength; u++) step(ap, u);
+      k.set(wp, add(wp, loops.runLength * width));
+      return;
+    }
+    k.for("k", 0, loops.runLength, () => {
+      step(ap, 0);
+      k.set(ap, add(ap, 1));
+      k.set(wp, add(wp, width));
+    });
+  });
+  return acc;
+}
+
+function finish(
+  k: KernelBuilder,
+  g: ConvGeometry,
+  loops: Loops,
+  act: Activation | undefined,
+  acc: readonly (readonly Expr[])[],
+  panel: Panel,
+  y: Buffer,
+  residual: Buffer | null,
+  rowStart: Expr,
+  pixel: Expr,
+): void {
+  const scalar = act === undefined ? null : SCALARS[act.fn]!;
+  const base = k.let("yp", affine(rowStart, [pixel, g.n], panel.output));
+  for (let j = 0; j < loops.tile.nv; j++) {
+    forValidLanes(k, loops, g.n / g.groups, panel.channel, j, (lanes) => {
+      acc.forEach((vectors, r) => {
+        const at = add(base, r * g.n + 4 * j);
+        let v = vectors[j]!;
+        if (residual !== null) v = add(v, k.load(residual, at, "f32x4"));
+        if (scalar !== null) v = scalar.expr(k.let("t", v), act!);
+        storeLanes(k, y, at, v, lanes);
+      });
+    });
+  }
+}
+
+/** Stores the first 1 to 4 lanes of an f32x4. */
+export function storeLanes(
+  k: KernelBuilder,
+  y: Buffer,
+  at: Expr,
+  value: Expr,
+  lanes: number,
+): void {
+  if (lanes === 4) {
+    k.store(y, at, value);
+    return;
+  }
+  const v = k.let("v", value);
+  if (lanes >= 2) k.store(y, at, v, 2);
+  if (lanes % 2 === 1) {
+    const lane = lanes - 1;
+    k.store(y, add(at, lane), { kind: "extract", type: "f32", a: v, lane });
+  }
+}

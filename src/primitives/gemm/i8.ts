@@ -1,0 +1,424 @@
+/**
+ * @file The integer matrix kernel, in two forms that read the same packed weights and give the same
+ * integers: dot8 (engines with an exact 8-bit dot product; four products a lane) and dot16 (every engine;
+ * activations widened to i16, two products a lane, pairs of lanes summed at the end).
+ *
+ * Weights: [group][panel][k / 4][4 * nv][4], i8, k running along each contiguous run of input padded to a
+ * multiple of four with zero weights (what the input holds there does not matter).
+ */
+import {
+  add,
+  affine,
+  binary,
+  cast,
+  constant,
+  dot8,
+  dot16,
+  type ExprLike,
+  i32,
+  KernelBuilder,
+  narrow,
+  shuffle,
+  splat,
+} from "../../kernel/build.ts";
+import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
+import type { RequantRule, RequantTable } from "../../ops/quant/requantize-rule.ts";
+import { tableConstant } from "../../ops/quant/requantize-rule.ts";
+import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
+import { ceilDiv } from "../../util/math.ts";
+import type { Operand, Step } from "../primitive.ts";
+import { type ConvGeometry, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
+import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
+
+const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 2 };
+const THROUGHPUT: Readonly<Record<number, number>> = { 1: 26, 2: 36, 3: 42, 4: 48, 5: 53, 6: 56 };
+
+const tileI8 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
+
+export type Byte = "i8" | "u8";
+
+/** What the integer kernel computes. Weights are i8 with zero point 0. */
+export interface I8Gemm {
+  readonly geometry: ConvGeometry;
+  readonly xDtype: Byte;
+  readonly yDtype: Byte;
+  readonly xZero: number;
+  /** [O, ...K] i8. */
+  readonly weights: Tensor;
+  /** [O] i32. */
+  readonly bias: Tensor | undefined;
+  readonly rule: RequantRule;
+}
+
+/** Depth of a panel in groups of four. */
+const quads = (loops: Loops): number => loops.runs * ceilDiv(loops.runLength, 4);
+
+function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
+  const width = 4 * loops.tile.nv;
+  const perGroup = g.n / g.groups;
+  const perRun = ceilDiv(loops.runLength, 4);
+  const depth = loops.runs * loops.runLength;
+  const packed = new Int8Array(g.groups * loops.panels * quads(loops) * width * 4);
+  for (let o = 0; o < g.n; o++) {
+    const group = Math.floor(o / perGroup);
+    const channel = o % perGroup;
+    const panel = group * loops.panels + Math.floor(channel / width);
+    for (let run = 0; run < loops.runs; run++) {
+      for (let i = 0; i < loops.runLength; i++) {
+        const quad = panel * quads(loops) + run * perRun + (i >> 2);
+        const at = (quad * width + (channel % width)) * 4 + (i & 3);
+        packed[at] = w.data[o * depth + run * loops.runLength + i] as number;
+      }
+    }
+  }
+  return { type: { dtype: "i8", shape: [packed.length] }, data: packed };
+}
+
+/** Sum of the weights of each output channel. */
+export function weightSums(w: Tensor, n: number): Int32Array {
+  const depth = w.data.length / n;
+  const sums = new Int32Array(n);
+  for (let o = 0; o < n; o++) {
+    for (let k = 0; k < depth; k++) sums[o]! += w.data[o * depth + k] as number;
+  }
+  return sums;
+}
+
+/** One value per output channel in panel order, `pad` behind the last channel of a group. */
+export function perChannel(
+  values: (o: number) => number,
+  g: ConvGeometry,
+  loops: Loops,
+  pad: number,
+): number[] {
+  const width = 4 * loops.tile.nv * loops.panels;
+  const perGroup = g.n / g.groups;
+  const out = new Array<number>(g.groups * width).fill(pad);
+  for (let o = 0; o < g.n; o++) out[Math.floor(o / perGroup) * width + (o % perGroup)] = values(o);
+  return out;
+}
+
+/**
+ * The accumulators' start: the bias less what the zero point contributes, for input read as it is
+ * stored in the workspace. First for dot16 and signed dot8 with i8 input, then for the unsigned reading.
+ */
+function startValues(spec: I8Gemm, loops: Loops): Tensor {
+  const { geometry: g, bias, xZero, xDtype } = spec;
+  const sums = weightSums(spec.weights, g.n);
+  const start = (zero: number): number[] =>
+    perChannel(
+      (o) => ((bias === undefined ? 0 : (bias.data[o] as number)) - Math.imul(zero, sums[o]!)) | 0,
+      g,
+      loops,
+      0,
+    );
+  const signed = xDtype === "u8" ? xZero - 128 : xZero;
+  const values = [...start(xZero), ...start(signed), ...start(signed + 128)];
+  return tensorOf("i32", [values.length], values);
+}
+
+/** A requantisation parameter: a constant, or a table with one entry per channel in panel order. */
+export interface Parameter {
+  readonly table: RequantTable;
+  readonly tensor: Tensor | null;
+}
+
+export function requantParameters(
+  rule: RequantRule,
+  g: ConvGeometry,
+  loops: Loops,
+): Parameter[] | null {
+  if (rule.vectorTables === null) return null;
+  return rule.vectorTables.map((table) => {
+    if (table.values.length === 1) return { table, tensor: null };
+    const values = perChannel((o) => table.values[o]!, g, loops, table.values[0]!);
+    return { table, tensor: tensorOf(table.dtype, [values.length], values) };
+  });
+}
+
+/** The kernel call of an integer product, or null when the rule has no vector form. */
+export function i8GemmStep(spec: I8Gemm): { readonly step: Step; readonly tile: Tile } | null {
+  const { geometry: g } = spec;
+  const loops = planLoops(g, tileI8);
+  const params = requantParameters(spec.rule, g, loops);
+  if (params === null) return null;
+  const weights = packWeights(spec.weights, g, loops);
+  const starts = startValues(spec, loops);
+  const shape: Shape = {
+    spec,
+    loops,
+    params,
+    weightCount: weights.data.length,
+    startCount: starts.data.length,
+  };
+  const base = new I8Kernel(shape, "dot16").build();
+  const kernel: Kernel = { ...base, dot8: new I8Kernel(shape, "dot8").build() };
+  const operands: Operand[] = [
+    { kind: "in", index: 0 },
+    { kind: "const", name: "weights", tensor: weights },
+    { kind: "const", name: "bias", tensor: starts },
+  ];
+  for (const p of params) {
+    if (p.tensor !== null) operands.push({ kind: "const", name: p.table.name, tensor: p.tensor });
+  }
+  operands.push({ kind: "out", index: 0 });
+  operands.push({ kind: "work", id: "rows", bytes: 2 * workCount(spec, loops) });
+  return { step: { kernel, operands, args: ["flip"] }, tile: loops.tile };
+}
+
+/** Workspace elements; the last run may be read up to three elements too far. */
+const workCount = (spec: I8Gemm, loops: Loops): number => workspaceSize(spec.geometry, loops) + 4;
+
+interface Shape {
+  readonly spec: I8Gemm;
+  readonly loops: Loops;
+  readonly params: readonly Parameter[];
+  readonly weightCount: number;
+  readonly startCount: number;
+}
+
+type Form = "dot8" | "dot16";
+
+/** Builds one form of the kernel. */
+class I8Kernel {
+  private readonly k: KernelBuilder;
+  private readonly shape: Shape;
+  private readonly form: Form;
+  private readonly x: Buffer;
+  private readonly w: Buffer;
+  private readonly start: Buffer;
+  private readonly tables: readonly (Buffer | null)[];
+  private readonly y: Buffer;
+  private readonly work: Buffer;
+  private readonly flip: Expr;
+
+  constructor(shape: Shape, form: Form) {
+    const { spec, loops, params } = shape;
+    const g = spec.geometry;
+    const k = new KernelBuilder(`i8_gemm_${form}_${loops.tile.mr}x${4 * loops.tile.nv}`);
+    this.k = k;
+    this.shape = shape;
+    this.form = form;
+    const channels = g.groups * loops.panels * 4 * loops.tile.nv;
+    this.x = k.buffer("x", spec.xDtype, g.batch * g.h * g.w * g.c, "in");
+    this.w = k.buffer("w", "i8", shape.weightCount, "const");
+    this.start = k.buffer("bias", "i32", shape.startCount, "const");
+    this.tables = params.map((p) =>
+      p.tensor === null ? null : k.buffer(p.table.name, p.table.dtype, channels, "const"),
+    );
+    this.y = k.buffer("y", spec.yDtype, g.batch * g.oh * g.ow * g.n, "out");
+    this.work = k.buffer("rows", form === "dot8" ? "i8" : "i16", workCount(spec, loops), "work");
+    this.flip = k.arg("flip", "i32");
+  }
+
+  build(): Kernel {
+    const { k } = this;
+    const { spec, loops } = this.shape;
+    const g = spec.geometry;
+    const mover = this.mover();
+    fillBorders(g, loops, mover);
+    forEachRow(k, g, loops, (row) => {
+      packRows(k, g, loops, row, mover);
+      // dot16 makes several passes over a panel, few columns at a time: its accumulators hold pairs.
+      const columns = this.columnsPerPass();
+      let open: { readonly panel: Expr; readonly group: Expr; readonly channel: Expr } | null =
+        null;
+      forEachTile(
+        k,
+        g,
+        loops,
+        (panel, group, channel) => {
+          open = { panel, group, channel };
+        },
+        (pixel) => {
+          const { panel, group, channel } = open!;
+          const first = k.let(
+            "a0",
+            affine([pixel, loops.flat ? g.c : g.sw * g.c], [group, g.c / g.groups]),
+          );
+          const base = affine(row.y, [pixel, g.n], [group, g.n / g.groups], channel);
+          const yp = k.let("yp", base);
+          for (let from = 0; from < 4 * loops.tile.nv; from += columns) {
+            const acc = this.accumulate(panel, first, from, columns);
+            this.finish(acc, panel, channel, yp, from);
+          }
+        },
+      );
+    });
+    return k.build();
+  }
+
+  private columnsPerPass(): number {
+    const { mr, nv } = this.shape.loops.tile;
+    if (this.form === "dot8") return 4 * nv;
+    return Math.min(4 * nv, mr >= 4 ? 4 : mr === 3 ? 4 : mr === 2 ? 8 : 16);
+  }
+
+  /** Moves input bytes into the workspace in the form the dot product reads. */
+  private mover(): RowMover {
+    const { k, x, work, form } = this;
+    const { xDtype, xZero } = this.shape.spec;
+    if (form === "dot16") {
+      return {
+        copy: (from, to, count) => {
+          this.vectors(count, 8, from, to, (f, t) => k.store(work, t, k.load(x, f, "i16x8")));
+        },
+        fill: (to, count) => this.fillWith(to, count, constant("i16x8", xZero), i32(xZero), 8),
+      };
+    }
+    const toSigned = xDtype === "u8" ? 0x80808080 | 0 : 0;
+    const mask = k.let("mask", binary("xor", this.flip, i32(toSigned)));
+    const wide = k.let("mask_v", cast("i8x16", "bits", splat("i32x4", mask)));
+    const zero = k.let("zero", binary("xor", i32((xZero << 24) >> 24), mask));
+    return {
+      copy: (from, to, count) => {
+        this.vectors(
+          count,
+          16,
+          from,
+          to,
+          (f, t) => k.store(work, t, binary("xor", k.load(x, f, "i8x16"), wide)),
+          (f, t) => k.store(work, t, binary("xor", k.load(x, f), mask)),
+        );
+      },
+      fill: (to, count) => this.fillWith(to, count, splat("i8x16", zero), zero, 16),
+    };
+  }
+
+  /** Moves `count` elements, `width` at a time; what is left is moved element by element. */
+  private vectors(
+    count: number,
+    width: number,
+    from: Expr,
+    to: Expr,
+    vector: (from: Expr, to: Expr) => void,
+    scalar: (from: Expr, to: Expr) => void = (f, t) =>
+      this.k.store(this.work, t, this.k.load(this.x, f)),
+  ): void {
+    const { k } = this;
+    const whole = count - (count % width);
+    k.for("i", 0, whole, (i) => vector(add(from, i), add(to, i)), { step: width });
+    k.for("i", whole, count, (i) => scalar(add(from, i), add(to, i)));
+  }
+
+  private fillWith(to: Expr, count: number, wide: Expr, one: Expr, width: number): void {
+    const { k, work } = this;
+    const v = k.let("pad", wide);
+    const whole = count - (count % width);
+    k.for("i", 0, whole, (i) => k.store(work, add(to, i), v), { step: width });
+    k.for("i", whole, count, (i) => k.store(work, add(to, i), one));
+  }
+
+  /** i32x4 accumulators [mr][columns / 4] of columns `from`.. of the panel. */
+  private accumulate(panel: Expr, first: Expr, from: number, columns: number): Expr[][] {
+    const { k, form, work, w } = this;
+    const { spec, loops } = this.shape;
+    const g = spec.geometry;
+    const { mr, nv } = loops.tile;
+    const width = 16 * nv;
+    const perVector = form === "dot8" ? 4 : 2;
+    const acc = Array.from({ length: mr }, () =>
+      Array.from({ length: columns / perVector }, () => k.reg("acc", constant("i32x4", 0))),
+    );
+    const wp = k.reg("wp", affine([panel, quads(loops) * width], 4 * from));
+    const rowStride = g.span * g.c;
+    const step = (a: Expr, u: number): void => {
+      const type = form === "dot8" ? "i8x16" : "i16x8";
+      const ws = acc[0]!.map((_, j) =>
+        k.let("wv", k.load(w, add(wp, u * width + 4 * perVector * j), type)),
+      );
+      for (let r = 0; r < mr; r++) {
+        const at = affine(a, r * (loops.flat ? g.c : g.sw * g.c) + 4 * u);
+        const av = k.let("av", k.loadGroup(work, at, type, 4));
+        ws.forEach((wv, j) => {
+          const sum = acc[r]![j]!;
+          k.set(sum, form === "dot8" ? dot8(wv, av, sum) : add(sum, dot16(wv, av)));
+        });
+      }
+    };
+    const perRun = ceilDiv(loops.runLength, 4);
+    forEachRun(k, g, loops, loops.flat ? 0 : rowStride, (offset) => {
+      const ap = k.reg("ap", add(first, offset));
+      if (perRun <= 3) {
+        for (let u = 0; u < perRun; u++) step(ap, u);
+        k.set(wp, add(wp, perRun * width));
+        return;
+      }
+      k.for("k", 0, perRun, () => {
+        step(ap, 0);
+        k.set(ap, add(ap, 4));
+        k.set(wp, add(wp, width));
+      });
+    });
+    if (form === "dot8") return acc;
+    return acc.map((row) => sumPairs(k, row));
+  }
+
+  private finish(
+    acc: readonly (readonly Expr[])[],
+    panel: Expr,
+    channel: Expr,
+    yp: Expr,
+    from: number,
+  ): void {
+    const { k, y } = this;
+    const { spec, loops, params } = this.shape;
+    const g = spec.geometry;
+    const width = 4 * loops.tile.nv;
+    acc[0]!.forEach((_, j) => {
+      const column = from + 4 * j;
+      forValidLanes(k, loops, g.n / g.groups, channel, column / 4, (lanes) => {
+        const at = k.let("ch", affine([panel, width], column));
+        const start = k.let("start", k.load(this.start, add(at, this.startOffset()), "i32x4"));
+        const values = params.map((p, i) =>
+          p.tensor === null
+            ? tableConstant(p.table, start)
+            : k.let("m", k.load(this.tables[i]!, at, p.table.dtype === "f32" ? "f32x4" : "i32x4")),
+        );
+        acc.forEach((row, r) => {
+          const q = k.let("q", spec.rule.expr(k.let("s", add(row[j]!, start)), values));
+          storeBytes(k, y, add(yp, r * g.n + column), q, spec.yDtype, lanes);
+        });
+      });
+    });
+  }
+
+  /** Which of the three start tables applies (see startValues). */
+  private startOffset(): ExprLike {
+    if (this.form === "dot16") return 0;
+    const count = this.shape.startCount / 3;
+    return affine(count, [binary("shr_u", this.flip, i32(31)), count]);
+  }
+}
+
+/** [c0a c0b c1a c1b] and [c2a c2b c3a c3b] to [c0 c1 c2 c3]. */
+function sumPairs(k: KernelBuilder, row: readonly Expr[]): Expr[] {
+  const out: Expr[] = [];
+  for (let j = 0; j < row.length; j += 2) {
+    const even = shuffle(row[j]!, row[j + 1]!, [0, 2, 4, 6]);
+    const odd = shuffle(row[j]!, row[j + 1]!, [1, 3, 5, 7]);
+    out.push(k.let("sum", add(even, odd)));
+  }
+  return out;
+}
+
+/** Stores the first `lanes` lanes of an i32x4 as bytes; the values are within the type's range. */
+export function storeBytes(
+  k: KernelBuilder,
+  y: Buffer,
+  at: Expr,
+  q: Expr,
+  dtype: Byte,
+  lanes: number,
+): void {
+  if (lanes === 4) {
+    const words = k.let("h", narrow("i16x8", true, q, q));
+    const bytes = narrow("i8x16", dtype === "i8", words, words);
+    k.store(y, at, bytes, 4);
+    return;
+  }
+  for (let i = 0; i < lanes; i++) {
+    k.store(y, add(at, i), { kind: "extract", type: "i32", a: q, lane: i });
+  }
+}
