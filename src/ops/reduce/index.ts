@@ -12,11 +12,14 @@ import {
   reduceSum,
   reduceSumSquare,
 } from "./reductions.ts";
+import { logSoftmax, softmax } from "./softmax.ts";
 
 export { reduceMean } from "./reduce-mean.ts";
 export * from "./reductions.ts";
+export { logSoftmax, softmax } from "./softmax.ts";
 
 export const reduceOps = {
+  log_softmax: logSoftmax,
   reduce_l1: reduceL1,
   reduce_l2: reduceL2,
   reduce_log_sum: reduceLogSum,
@@ -27,4 +30,5 @@ export const reduceOps = {
   reduce_prod: reduceProd,
   reduce_sum: reduceSum,
   reduce_sum_square: reduceSumSquare,
+  softmax,
 } satisfies Record<string, Op>;
