@@ -16,7 +16,7 @@ import {
   f32,
   i32,
   i64,
-  type KernelBuilder,
+  KernelBuilder,
   lanes,
   max,
   min,
@@ -24,7 +24,13 @@ import {
   sub,
   unary,
 } from "../kernel/build.ts";
-import { type Buffer, type Expr, type ScalarType, scalarTypeOf } from "../kernel/ir.ts";
+import {
+  type Buffer,
+  type Expr,
+  type Kernel,
+  type ScalarType,
+  scalarTypeOf,
+} from "../kernel/ir.ts";
 import { DTYPES, type DType, isFloat } from "../tensor/dtype.ts";
 import { elementCount, type TensorType, tensorType } from "../tensor/tensor.ts";
 import { invariant } from "../util/errors.ts";
@@ -52,6 +58,14 @@ export function loopOver(
     else b.for("i", 0, shape[axis]!, (v) => nest(axis + 1, [...index, v]));
   };
   nest(0, []);
+}
+
+/** The input's elements copied to the output: the kernel of operators that only change the type. */
+export function copyKernel(name: string, from: TensorType, to: TensorType): Kernel {
+  const b = new KernelBuilder(name);
+  const { ins, outs } = declare(b, [from], [to]);
+  b.copy(outs[0]!, 0, ins[0]!, 0, elementCount(from.shape));
+  return b.build();
 }
 
 /** Sum of index[k] * stride[k]: the flat element index. */
@@ -99,7 +113,7 @@ interface ChannelParams {
 }
 
 /** Writes `values` into scratch at the top of the kernel; equal values need no memory. */
-function constantTable(
+export function constantTable(
   b: KernelBuilder,
   name: string,
   values: readonly number[],

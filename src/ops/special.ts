@@ -19,3 +19,7 @@ export const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.
 
 /** 1 / (1 + exp(-x)). */
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+/** C's pow: unlike JavaScript's, 1 to any power and -1 to an infinite one are 1. */
+export const power = (x: number, y: number): number =>
+  x === 1 || (x === -1 && !Number.isFinite(y) && !Number.isNaN(y)) ? 1 : x ** y;

@@ -31,8 +31,10 @@ export interface ElementwiseSpec {
   readonly out: TensorType;
   /** Operands arrive as f32 where quantised, else in the register type of their dtype. */
   readonly compute: ElementFn;
-  /** Whether `compute` also takes and gives f32x4. */
+  /** Whether `compute` also takes and gives vectors of four lanes. */
   readonly vector: boolean;
+  /** 8-bit operands and result as plain i32 or i32x4; stores saturate vectors: clamp scalars. */
+  readonly integer?: boolean;
 }
 
 interface Operand {
@@ -46,15 +48,26 @@ interface Target {
 }
 
 const isByte = (t: TensorType): boolean => t.dtype === "i8" || t.dtype === "u8";
-const hasVector = (t: TensorType): boolean =>
-  t.quant === undefined ? t.dtype === "f32" : isByte(t) && t.quant.axis === null;
+const hasVector = (t: TensorType, integer: boolean): boolean =>
+  integer
+    ? isByte(t)
+    : t.quant === undefined
+      ? t.dtype === "f32"
+      : isByte(t) && t.quant.axis === null;
 
-function operand(b: KernelBuilder, buffer: Buffer, type: TensorType): Operand {
+/** Stores i32x4 as bytes, saturated to the buffer's type. */
+function storeBytes(b: KernelBuilder, buffer: Buffer, index: ExprLike, value: Expr): void {
+  const q = b.let("q", value);
+  const words = b.let("words", narrow("i16x8", true, q, q));
+  b.store(buffer, index, narrow("i8x16", buffer.dtype === "i8", words, words), 4);
+}
+
+function operand(b: KernelBuilder, buffer: Buffer, type: TensorType, integer: boolean): Operand {
   const { quant } = type;
-  if (quant === undefined) {
+  if (quant === undefined || integer) {
     return {
       scalar: (index) => b.load(buffer, index),
-      vector: (index) => b.load(buffer, index, "f32x4"),
+      vector: (index) => b.load(buffer, index, integer ? "i32x4" : "f32x4"),
     };
   }
   return {
@@ -67,19 +80,17 @@ function operand(b: KernelBuilder, buffer: Buffer, type: TensorType): Operand {
   };
 }
 
-function target(b: KernelBuilder, buffer: Buffer, type: TensorType): Target {
-  const { quant, dtype } = type;
-  if (quant === undefined) {
-    const store = (index: ExprLike, value: Expr): void => b.store(buffer, index, value);
-    return { scalar: store, vector: store };
+function target(b: KernelBuilder, buffer: Buffer, type: TensorType, integer: boolean): Target {
+  const { quant } = type;
+  const store = (index: ExprLike, value: Expr): void => b.store(buffer, index, value);
+  if (integer) {
+    return { scalar: store, vector: (index, value) => storeBytes(b, buffer, index, value) };
   }
+  if (quant === undefined) return { scalar: store, vector: store };
   return {
     scalar: realWriter(b, buffer, type),
-    vector: (index, value) => {
-      const q = b.let("q", quantizeVector(value, quant.scale[0]!, quant.zeroPoint[0]!));
-      const words = b.let("words", narrow("i16x8", true, q, q));
-      b.store(buffer, index, narrow("i8x16", dtype === "i8", words, words), 4);
-    },
+    vector: (index, value) =>
+      storeBytes(b, buffer, index, quantizeVector(value, quant.scale[0]!, quant.zeroPoint[0]!)),
   };
 }
 
@@ -93,18 +104,21 @@ export function quantizeVector(value: Expr, scale: number, zeroPoint: number): E
 
 /** The kernel of an element-wise operator. */
 export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
-  const { ins, out } = spec;
+  const { ins, out, integer = false } = spec;
   const b = new KernelBuilder(spec.name);
   const buffers = declare(b, ins, [out]);
-  const operands = ins.map((t, k) => operand(b, buffers.ins[k]!, t));
-  const result = target(b, buffers.outs[0]!, out);
+  const operands = ins.map((t, k) => operand(b, buffers.ins[k]!, t, integer));
+  const result = target(b, buffers.outs[0]!, out, integer);
   const all = [...ins, out].map((t) => broadcastStrides(t.shape, out.shape));
   const { shape, strides } = collapse(out.shape, all);
   const last = shape.length - 1;
   const count = shape[last] ?? 1;
   const step = strides.map((s) => s[last] ?? 0);
   const vector =
-    spec.vector && count >= 4 && step.every((s) => s <= 1) && [...ins, out].every(hasVector);
+    spec.vector &&
+    count >= 4 &&
+    step.every((s) => s <= 1) &&
+    [...ins, out].every((t) => hasVector(t, integer));
 
   loopOver(b, shape.slice(0, -1), (index) => {
     const base = strides.map((s) => b.let("row", flatIndex(index, s.slice(0, -1))));
@@ -112,7 +126,9 @@ export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
     const at = (k: number, i: Expr): Expr => add(base[k]!, mul(i, step[k]!));
     const main = vector ? count - (count % 4) : 0;
     if (vector) {
-      const spread = fixed.map((x) => (x === null ? null : b.let("xs", splat("f32x4", x))));
+      const spread = fixed.map((x) =>
+        x === null ? null : b.let("xs", splat(integer ? "i32x4" : "f32x4", x)),
+      );
       b.for(
         "i",
         0,

@@ -1,0 +1,221 @@
+/**
+ * @file From an i32 accumulator to the output integer: the one definition of requantisation after a
+ * convolution or matrix product (docs/ir.md, "Integer convolution"), as a JavaScript function for `eval`
+ * and as kernel expressions, scalar and vector, for every lowering.
+ *
+ * A lowering that uses it:
+ *   const rule = requantRule(x.quant, w.quant, y.quant, y.dtype, attrs.act, attrs.arith);
+ *   const tables = rule.tables;              // or rule.vectorTables for i32x4 accumulators
+ *   // a table of one value is a constant (tableConstant); longer ones are loaded at the output channel
+ *   const q = rule.expr(acc, params);        // one parameter a table, lanes like `acc`; clamped
+ */
+import type { Activation, Arith } from "../../graph/op.ts";
+import {
+  add,
+  binary,
+  cast,
+  constant,
+  extmul,
+  max,
+  min,
+  mul,
+  shuffle,
+  unary,
+  withElem,
+} from "../../kernel/build.ts";
+import { type Expr, isVector } from "../../kernel/ir.ts";
+import { DTYPES, type DType } from "../../tensor/dtype.ts";
+import {
+  type FixedPoint,
+  multiplyByQuantizedMultiplier,
+  quantizeMultiplier,
+} from "../../tensor/fixed-point.ts";
+import type { QuantParams } from "../../tensor/tensor.ts";
+import { UserError } from "../../util/errors.ts";
+import { clamp, roundHalfEven } from "../../util/math.ts";
+import { SCALARS } from "../scalar.ts";
+import { mulByFixedPoint, mulByFixedPointDynamic, mulLanes } from "./fixed-point-expr.ts";
+
+/** Numbers a kernel needs at run time: one for the whole tensor, or one per output channel. */
+export interface RequantTable {
+  readonly name: string;
+  readonly dtype: "f32" | "i32";
+  readonly values: readonly number[];
+}
+
+export interface RequantRule {
+  readonly arith: Arith;
+  /** Real multipliers, one or one per output channel: f32 values ("float") or f64 ("tflite"). */
+  readonly multiplier: readonly number[];
+  /** The multipliers in fixed point; empty for "float". */
+  readonly fixed: readonly FixedPoint[];
+  /** Inclusive bounds of the result and the output's zero point. */
+  readonly lo: number;
+  readonly hi: number;
+  readonly zero: number;
+  /** The result for an accumulator (i32) of an output channel. */
+  js(acc: number, channel: number): number;
+  /** What `expr` takes beside an i32 accumulator, in order. */
+  readonly tables: readonly RequantTable[];
+  /** The same for an i32x4 accumulator; null when lanes cannot express it (shifts too far apart). */
+  readonly vectorTables: readonly RequantTable[] | null;
+  /**
+   * Clamped result, i32 or i32x4 like `acc`; integers above 8 bits are not narrowed. `acc` and the
+   * parameters are used more than once: pass variables or constants.
+   */
+  expr(acc: Expr, params: readonly Expr[]): Expr;
+}
+
+/** [lo, hi] of an output type narrowed by a fused activation, rounding halves away from zero. */
+export function activationRange(
+  dtype: DType,
+  out: QuantParams,
+  act: Activation | undefined,
+): readonly [lo: number, hi: number] {
+  const { min: lo, max: hi } = DTYPES[dtype];
+  if (act === undefined) return [lo, hi];
+  const bounds = SCALARS[act.fn]?.bounds?.(act);
+  if (bounds === undefined) {
+    throw new UserError(
+      "E_MODEL",
+      `activation '${act.fn}' cannot be fused into a quantised operator`,
+      {
+        hint: "only activations that clamp (relu, clip) can",
+      },
+    );
+  }
+  const scale = out.scale[0]!;
+  const quantize = (x: number): number => {
+    const r = Math.fround(x / scale);
+    return (r < 0 ? -Math.floor(0.5 - r) : Math.floor(r + 0.5)) + out.zeroPoint[0]!;
+  };
+  return [clamp(quantize(bounds[0]), lo, hi), clamp(quantize(bounds[1]), lo, hi)];
+}
+
+/**
+ * The rule for y = requantize(sum of qx * qw). `x` and `out` are per tensor; `w` is per tensor or per
+ * output channel, whichever axis that is.
+ */
+export function requantRule(
+  x: QuantParams,
+  w: QuantParams,
+  out: QuantParams,
+  dtype: DType,
+  act: Activation | undefined,
+  arith: Arith = "float",
+): RequantRule {
+  const sx = x.scale[0]!;
+  const sy = out.scale[0]!;
+  const [lo, hi] = activationRange(dtype, out, act);
+  const common = { arith, lo, hi, zero: out.zeroPoint[0]! };
+  return arith === "float"
+    ? floatRule(
+        w.scale.map((sw) => Math.fround(Math.fround(sx * sw) / sy)),
+        common,
+      )
+    : fixedRule(
+        w.scale.map((sw) => (sx * sw) / sy),
+        common,
+      );
+}
+
+type Common = Pick<RequantRule, "arith" | "lo" | "hi" | "zero">;
+
+/** One entry when all are equal. */
+const collapse = (values: readonly number[]): readonly number[] =>
+  values.every((v) => v === values[0]) ? values.slice(0, 1) : values;
+
+function floatRule(multiplier: readonly number[], common: Common): RequantRule {
+  const { lo, hi, zero } = common;
+  const tables: readonly RequantTable[] = [
+    { name: "multiplier", dtype: "f32", values: collapse(multiplier) },
+  ];
+  return {
+    ...common,
+    multiplier,
+    fixed: [],
+    js: (acc, c) => {
+      const m = multiplier.length === 1 ? multiplier[0]! : multiplier[c]!;
+      return clamp(roundHalfEven(Math.fround(Math.fround(acc) * m)) + zero, lo, hi);
+    },
+    tables,
+    vectorTables: tables,
+    expr: (acc, params) => {
+      const type = withElem(acc.type, "f32");
+      // Clamping before the conversion keeps every sum within i32 and changes no result.
+      const rounded = unary("nearest", mul(cast(type, "convert_s", acc), params[0]!));
+      const bounded = min(max(rounded, constant(type, lo - zero)), constant(type, hi - zero));
+      return add(cast(acc.type, "trunc_sat_s", bounded), constant(acc.type, zero));
+    },
+  };
+}
+
+function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
+  const { lo, hi, zero } = common;
+  const fixed = multiplier.map(quantizeMultiplier);
+  const shifts = collapse(fixed.map((m) => m.shift));
+  const mantissas = collapse(fixed.map((m) => m.multiplier));
+  const uniform = shifts.length === 1;
+  const mantissa: RequantTable = { name: "mantissa", dtype: "i32", values: mantissas };
+  const rights = shifts.map((s) => Math.max(0, -s));
+  // Lanes cannot shift by different counts: they multiply by 2^(bits - count), then all shift by `bits`.
+  const bits = Math.min(...rights) === 0 ? 30 : 31;
+  const finish = (scaled: Expr): Expr => {
+    const type = scaled.type;
+    // The scaled accumulator may lie near the ends of i32: clamp before adding the zero point.
+    const bounded = min(max(scaled, constant(type, lo - zero)), constant(type, hi - zero));
+    return add(bounded, constant(type, zero));
+  };
+  return {
+    ...common,
+    multiplier,
+    fixed,
+    js: (acc, c) => {
+      const m = fixed.length === 1 ? fixed[0]! : fixed[c]!;
+      return clamp(multiplyByQuantizedMultiplier(acc, m) + zero, lo, hi);
+    },
+    tables: uniform ? [mantissa] : [mantissa, { name: "shift", dtype: "i32", values: shifts }],
+    vectorTables: uniform
+      ? [mantissa]
+      : Math.max(...rights) > bits
+        ? null
+        : [
+            mantissa,
+            { name: "left", dtype: "i32", values: shifts.map((s) => 2 ** Math.max(0, s)) },
+            { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (bits - r)) },
+          ],
+    expr: (acc, params) => {
+      const [m, a, b] = params as [Expr, Expr, Expr];
+      if (uniform) return finish(mulByUniform(acc, m, shifts[0]!));
+      return finish(
+        isVector(acc.type)
+          ? shiftLanes(mulLanes(mul(acc, a), m, 0), b, bits)
+          : mulByFixedPointDynamic(acc, m, a),
+      );
+    },
+  };
+}
+
+function mulByUniform(acc: Expr, mantissa: Expr, shift: number): Expr {
+  if (mantissa.kind === "const") {
+    return mulByFixedPoint(acc, { multiplier: Number(mantissa.value), shift });
+  }
+  if (!isVector(acc.type)) return mulByFixedPointDynamic(acc, mantissa, constant("i32", shift));
+  const shifted = shift > 0 ? binary("shl", acc, constant("i32", shift)) : acc;
+  return mulLanes(shifted, mantissa, Math.max(0, -shift));
+}
+
+/** Rounding right shift of i32x4, halves away from zero: by bits - log2(factor), lane by lane. */
+function shiftLanes(x: Expr, factor: Expr, bits: number): Expr {
+  const half = (part: "low" | "high"): Expr => {
+    const p = extmul("i64x2", part, x, factor);
+    const sign = binary("shr", p, constant("i32", 63));
+    const sum = add(add(p, constant("i64x2", 1n << BigInt(bits - 1))), sign);
+    return cast("i32x4", "bits", binary("shr", sum, constant("i32", bits)));
+  };
+  return shuffle(half("low"), half("high"), [0, 2, 4, 6]);
+}
+
+/** The parameter for a table of one value, in the lanes of `acc`. */
+export const tableConstant = (table: RequantTable, acc: Expr): Expr =>
+  constant(withElem(acc.type, table.dtype), table.values[0]!);
