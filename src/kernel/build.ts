@@ -35,11 +35,12 @@ export const f32 = (value: number): Expr => ({
 });
 export const f64 = (value: number): Expr => ({ kind: "const", type: "f64", value });
 /** A constant of any type; vectors get it in every lane. */
-export const constant = (type: KType, value: number | bigint): Expr => ({
-  kind: "const",
-  type,
-  value: elemOf(type) === "f32" ? Math.fround(Number(value)) : value,
-});
+export function constant(type: KType, value: number | bigint): Expr {
+  const elem = elemOf(type);
+  if (elem === "i64") return { kind: "const", type, value: BigInt(value) };
+  const x = Number(value);
+  return { kind: "const", type, value: elem === "f32" ? Math.fround(x) : x };
+}
 export const lanes = (type: KType, values: readonly number[]): Expr => ({
   kind: "lanes",
   type,

@@ -118,7 +118,6 @@ function checkCast(s: Scope, e: Of<"cast">): void {
 
 function checkConst(s: Scope, e: Of<"const">): void {
   const elem = elemOf(e.type);
-  if (elem === "i64" && isVector(e.type)) return;
   if (elem === "i64" ? typeof e.value !== "bigint" : typeof e.value !== "number") {
     s.fail(`${typeof e.value} constant of type ${e.type}`);
   }
