@@ -1,0 +1,88 @@
+/** @file Kernel -> WebAssembly function: one i32 base address per buffer, then the scalar arguments. */
+import type { Kernel } from "../../kernel/ir.ts";
+import { invariant } from "../../util/errors.ts";
+import { analyse } from "./affine.ts";
+import { valTypeOf } from "./arithmetic.ts";
+import { emitExpr } from "./emit-expr.ts";
+import { emitBlock } from "./emit-stmt.ts";
+import type { Emitter, FunctionScope, KernelContext, PureFunction } from "./emitter.ts";
+import type { ValType } from "./encoder.ts";
+import { FunctionBuilder } from "./function-builder.ts";
+import type { FunctionPool, WasmFeatures } from "./pool.ts";
+
+export interface KernelOptions {
+  /** Names of scalar arguments that are never negative. */
+  readonly nonNegativeArgs?: ReadonlySet<string>;
+}
+
+function makeEmitter(context: KernelContext, scope: FunctionScope): Emitter {
+  const e: Emitter = {
+    ...context,
+    ...scope,
+    pointers: [],
+    constants: new Map(),
+    expr: (x) => emitExpr(e, x),
+    pure: (key, make) => pureFunction(context.pool, key, make),
+    derive: (other) => makeEmitter(context, other),
+  };
+  return e;
+}
+
+function pureFunction(pool: FunctionPool, key: string, make: () => PureFunction): number {
+  return pool.once(key, () => {
+    const fn = make();
+    const params = fn.params.map((p) => valTypeOf(p.type));
+    const kernel: Kernel = { name: key, buffers: [], args: [], body: fn.body };
+    const facts = analyse(kernel, new Set());
+    const type = { params, results: [valTypeOf(fn.result.type)] };
+    return pool.add(key, type, (features) => {
+      const f = new FunctionBuilder(params);
+      const names = new Map(fn.params.map((p, i) => [p.name, f.params[i]!]));
+      const context = { kernel, facts, pool, usedBy: () => true };
+      const e = makeEmitter(context, { f, features, bases: new Map(), names });
+      emitBlock(e, fn.body, () => emitExpr(e, fn.result));
+      return f.finish();
+    });
+  });
+}
+
+const paramTypes = (kernel: Kernel): ValType[] => [
+  ...kernel.buffers.map((): ValType => "i32"),
+  ...kernel.args.map((a): ValType => a.type),
+];
+
+function emitBody(context: KernelContext, features: WasmFeatures): Uint8Array {
+  const { kernel } = context;
+  const f = new FunctionBuilder(paramTypes(kernel));
+  const local = (i: number): (typeof f.params)[number] => f.params[i]!;
+  const bases = kernel.buffers.map((b, i) => [b.name, { buffer: b, local: local(i) }] as const);
+  const names = kernel.args.map((a, i) => [a.name, local(bases.length + i)] as const);
+  const scope = { f, features, bases: new Map(bases), names: new Map(names) };
+  emitBlock(makeEmitter(context, scope), kernel.body);
+  return f.finish();
+}
+
+/** Adds a kernel to the pool, or finds its equal. Variants with dot8 use the kernel's dot8 form. */
+export function emitKernel(
+  pool: FunctionPool,
+  kernel: Kernel,
+  options: KernelOptions = {},
+): number {
+  const { dot8 } = kernel;
+  const params = paramTypes(kernel);
+  invariant(
+    dot8 === undefined || `${paramTypes(dot8)}` === `${params}`,
+    () => `kernel ${kernel.name}: its dot8 form takes other parameters`,
+  );
+  return pool.add(kernel.name, { params, results: [] }, (features) => {
+    const alternate = features.dot8 && dot8 !== undefined;
+    const source = alternate ? dot8 : kernel;
+    const context: KernelContext = {
+      kernel: source,
+      facts: analyse(source, options.nonNegativeArgs ?? new Set()),
+      pool,
+      usedBy: (f) => dot8 === undefined || f.dot8 === alternate,
+    };
+    return emitBody(context, features);
+  });
+}

@@ -1,0 +1,256 @@
+/**
+ * @file Program -> one WebAssembly module that runs on every engine with SIMD. Faster bodies for engines
+ * with relaxed SIMD travel in custom sections; the loader swaps them in (loader.ts).
+ */
+import type { Expr, Kernel, Stmt } from "../../kernel/ir.ts";
+import type { Call, Port, Program, Segment } from "../../kernel/program.ts";
+import { elementCount } from "../../tensor/tensor.ts";
+import { invariant } from "../../util/errors.ts";
+import { expressionsOf, operands, walk } from "./affine.ts";
+import { emitKernel } from "./emit.ts";
+import {
+  ByteSink,
+  customSection,
+  dataSegment,
+  exportSection,
+  leb,
+  MODULE_HEADER,
+  SECTION,
+  section,
+  sleb,
+  typeSection,
+  VAL_TYPES,
+  vector,
+} from "./encoder.ts";
+import { FunctionBuilder } from "./function-builder.ts";
+import { FunctionPool, type WasmFeatures } from "./pool.ts";
+
+export interface ModuleOptions {
+  /** "file": constants are left out; `weights` of the result holds them. Default "inline". */
+  readonly weights?: "inline" | "file";
+  /** Adds the name section, for profilers and disassemblers. */
+  readonly names?: boolean;
+}
+
+export interface WasmModule {
+  readonly wasm: Uint8Array;
+  /** The module without the bytes of its constants. */
+  readonly codeBytes: number;
+  /** The constants, zeros included. */
+  readonly weightsBytes: number;
+  /** The constants back to back, when they are not in the module. */
+  readonly weights?: Uint8Array;
+}
+
+/** Variants in the order the loader prefers them, worst first. */
+const VARIANTS: Readonly<Record<string, WasmFeatures>> = {
+  base: { fma: false, dot8: false },
+  fma: { fma: true, dot8: false },
+  dot8: { fma: true, dot8: true },
+};
+
+function uses(body: readonly Stmt[], test: (x: Expr) => boolean): boolean {
+  let found = false;
+  const scan = (x: Expr): void => {
+    if (test(x)) found = true;
+    else operands(x).forEach(scan);
+  };
+  walk(body, (s) => {
+    expressionsOf(s).forEach(scan);
+  });
+  return found;
+}
+
+/** The variants of which at least one kernel could make use. */
+function variantNames(kernels: readonly Kernel[]): string[] {
+  const fma = kernels.some((k) => uses(k.body, (x) => x.kind === "fma" || x.kind === "call"));
+  const dot8 = kernels.some((k) => k.dot8 !== undefined || uses(k.body, (x) => x.kind === "dot8"));
+  return ["base", ...(fma ? ["fma"] : []), ...(dot8 ? ["dot8"] : [])];
+}
+
+/** Scalar arguments of each kernel that no call gives a negative value. */
+function nonNegativeArgs(program: Program): ReadonlySet<string>[] {
+  const calls = [...program.init, ...program.steps];
+  return program.kernels.map((kernel, k) => {
+    const mine = calls.filter((c) => c.kernel === k);
+    const safe = kernel.args.filter((_, i) =>
+      mine.every((c) => c.args[i] !== "flip" && Number(c.args[i]) >= 0),
+    );
+    return new Set(safe.map((a) => a.name));
+  });
+}
+
+interface Driver {
+  readonly program: Program;
+  /** Function index of each kernel. */
+  readonly functions: readonly number[];
+}
+
+/** Pushes the arguments of a call and makes it. */
+function emitCall(f: FunctionBuilder, driver: Driver, call: Call): void {
+  const kernel = driver.program.kernels[call.kernel];
+  const index = driver.functions[call.kernel];
+  invariant(kernel !== undefined && index !== undefined, () => `no kernel ${call.kernel}`);
+  for (const base of call.bases) f.i32(base | 0);
+  kernel.args.forEach((arg, i) => {
+    const value = call.args[i]!;
+    if (value === "flip") f.op("global.get", 0);
+    else if (arg.type === "i64") f.i64(BigInt(value));
+    else if (arg.type === "i32") f.i32(value | 0);
+    else f[arg.type](value);
+  });
+  f.call(index);
+}
+
+function straightLine(driver: Driver, calls: readonly Call[]): Uint8Array {
+  const f = new FunctionBuilder([]);
+  for (const call of calls) emitCall(f, driver, call);
+  return f.finish();
+}
+
+/** step(i): one call, chosen by a branch table out of nested blocks. */
+function stepBody(driver: Driver): Uint8Array {
+  const f = new FunctionBuilder(["i32"]);
+  const { steps } = driver.program;
+  for (const _ of steps) f.op("block", 0x40);
+  f.get(f.params[0]!);
+  f.op("br_table", ...leb(steps.length), ...steps.flatMap((_, i) => leb(i)), ...leb(steps.length));
+  for (const call of steps) {
+    f.op("end");
+    emitCall(f, driver, call);
+    f.op("return");
+  }
+  return f.finish();
+}
+
+/** run(): every step in order. */
+function runBody(steps: number, step: number): Uint8Array {
+  const f = new FunctionBuilder([]);
+  f.withLocal("i32", (i) => {
+    if (steps === 0) return;
+    f.block("loop", () => {
+      f.get(i).call(step).get(i).i32(1).op("i32.add").tee(i);
+      f.i32(steps).op("i32.lt_s").op("br_if", 0);
+    });
+  });
+  return f.finish();
+}
+
+/** Zero runs shorter than this are cheaper inside a segment than as a gap between two. */
+const MIN_GAP = 12;
+
+function dataSegments(constants: readonly Segment[]): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  for (const { offset, bytes } of constants) {
+    let start = 0;
+    while (start < bytes.length) {
+      if (bytes[start] === 0) {
+        start++;
+        continue;
+      }
+      let end = start;
+      for (let i = start; i < bytes.length && i - end < MIN_GAP; i++) {
+        if (bytes[i] !== 0) end = i + 1;
+      }
+      out.push(dataSegment(offset + start, bytes.subarray(start, end)));
+      start = end;
+    }
+  }
+  return out;
+}
+
+const describePort = ({ name, type, offset }: Port): object => ({
+  name,
+  dtype: type.dtype,
+  shape: type.shape,
+  ...(type.quant === undefined ? {} : { quant: type.quant }),
+  length: elementCount(type.shape),
+  offset,
+});
+
+/** The payload of the "tersor" section. */
+function describe(program: Program, variants: readonly string[], beside: boolean): Uint8Array {
+  const text = JSON.stringify({
+    version: 1,
+    name: program.name,
+    inputs: program.inputs.map(describePort),
+    outputs: program.outputs.map(describePort),
+    steps: program.steps.length,
+    memoryBytes: program.memoryBytes,
+    arenaBytes: program.arenaBytes,
+    variants,
+    ...(beside ? { weights: program.constants.map((c) => [c.offset, c.bytes.length]) } : {}),
+  });
+  return new TextEncoder().encode(text);
+}
+
+/** The bodies in which variant `v` differs from the base, each after its function index. */
+function patches(pool: FunctionPool, v: number): Uint8Array[] {
+  return pool.functions.flatMap(({ bodies }, index) => {
+    const [base, body] = [bodies[0]!, bodies[v]!];
+    const same = base.length === body.length && base.every((b, i) => b === body[i]);
+    return same ? [] : [new ByteSink().leb(index).bytes(body).take()];
+  });
+}
+
+function nameSection(pool: FunctionPool): Uint8Array {
+  const names = pool.functions.map((fn, i) => new ByteSink().leb(i).text(fn.name).take());
+  return customSection("name", section(1, vector(names)));
+}
+
+/** Emits the kernels and the functions that call them, for all variants at once. */
+function emitFunctions(program: Program, variants: readonly string[]): [FunctionPool, number[]] {
+  const pool = new FunctionPool(variants.map((name) => VARIANTS[name]!));
+  const safe = nonNegativeArgs(program);
+  const functions = program.kernels.map((kernel, k) =>
+    emitKernel(pool, kernel, { nonNegativeArgs: safe[k]! }),
+  );
+  const driver = { program, functions };
+  const nothing = { params: [], results: [] };
+  const init = pool.add("init", nothing, () => straightLine(driver, program.init));
+  const step = pool.add("step", { params: ["i32"], results: [] }, () => stepBody(driver));
+  const run = pool.add("run", nothing, () => runBody(program.steps.length, step));
+  return [pool, [init, run, step]];
+}
+
+export function emitModule(program: Program, options: ModuleOptions = {}): WasmModule {
+  const beside = options.weights === "file";
+  const candidates = variantNames(program.kernels);
+  const [pool, [init, run, step]] = emitFunctions(program, candidates);
+  const variants = candidates
+    .map((name, v) => ({ name, patches: patches(pool, v) }))
+    .filter((v) => v.patches.length > 0);
+  const pages = Math.max(1, Math.ceil(program.memoryBytes / 65536));
+  const segments = beside ? [] : dataSegments(program.constants);
+  const data = segments.length === 0 ? new Uint8Array(0) : section(SECTION.data, vector(segments));
+  const exports = exportSection([
+    { name: "memory", kind: "memory", index: 0 },
+    { name: "flip", kind: "global", index: 0 },
+    { name: "init", kind: "function", index: init! },
+    { name: "run", kind: "function", index: run! },
+    { name: "step", kind: "function", index: step! },
+  ]);
+  const sink = new ByteSink()
+    .bytes(MODULE_HEADER)
+    .bytes(typeSection(pool.types))
+    .bytes(section(SECTION.function, vector(pool.functions.map((fn) => leb(fn.type)))))
+    .bytes(section(SECTION.memory, vector([[0, ...leb(pages)]])))
+    .bytes(section(SECTION.global, vector([[VAL_TYPES.i32, 1, 0x41, ...sleb(0), 0x0b]])))
+    .bytes(exports)
+    .bytes(section(SECTION.code, vector(pool.functions.map((fn) => fn.bodies[0]!))))
+    .bytes(data);
+  if (options.names === true) sink.bytes(nameSection(pool));
+  sink.bytes(
+    customSection("tersor", describe(program, ["base", ...variants.map((v) => v.name)], beside)),
+  );
+  for (const v of variants) {
+    sink.bytes(customSection(`tersor.code.${v.name}`, vector(v.patches)));
+  }
+  const wasm = sink.take();
+  const weightsBytes = program.constants.reduce((n, c) => n + c.bytes.length, 0);
+  const result = { wasm, codeBytes: wasm.length - data.length, weightsBytes };
+  if (!beside) return result;
+  const weights = new ByteSink();
+  for (const { bytes } of program.constants) weights.bytes(bytes);
+  return { ...result, weights: weights.take() };
+}
