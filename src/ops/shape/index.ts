@@ -6,12 +6,17 @@ import { expand } from "./expand.ts";
 import { gather } from "./gather.ts";
 import { gatherElements } from "./gather-elements.ts";
 import { gatherNd } from "./gather-nd.ts";
+import { oneHot } from "./one-hot.ts";
 import { pad } from "./pad.ts";
 import { reshape } from "./reshape.ts";
+import { reverseSequence } from "./reverse-sequence.ts";
+import { scatterElements } from "./scatter-elements.ts";
+import { scatterNd } from "./scatter-nd.ts";
 import { slice } from "./slice.ts";
 import { split } from "./split.ts";
 import { tile } from "./tile.ts";
 import { transpose } from "./transpose.ts";
+import { trilu } from "./trilu.ts";
 
 export {
   concat,
@@ -20,13 +25,18 @@ export {
   gather,
   gatherElements,
   gatherNd,
+  oneHot,
   pad,
   reshape,
+  reverseSequence,
+  scatterElements,
+  scatterNd,
   slice,
   spaceToDepth,
   split,
   tile,
   transpose,
+  trilu,
 };
 
 export const shapeOps = {
@@ -36,11 +46,16 @@ export const shapeOps = {
   gather,
   gather_elements: gatherElements,
   gather_nd: gatherNd,
+  one_hot: oneHot,
   pad,
   reshape,
+  reverse_sequence: reverseSequence,
+  scatter_elements: scatterElements,
+  scatter_nd: scatterNd,
   slice,
   space_to_depth: spaceToDepth,
   split,
   tile,
   transpose,
+  trilu,
 } satisfies Record<string, Op>;

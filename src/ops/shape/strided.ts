@@ -256,11 +256,12 @@ export function emitStrided(
   nest(k, axes, dstOffset, srcOffset, (d, s) => k.store(dst, d, k.load(src, s)));
 }
 
-/** A kernel builder with one raw buffer per operand. */
+/** A kernel builder with one buffer per operand, raw unless `dtypeOf` says otherwise. */
 export function movementKernel(
   name: string,
   ins: readonly TensorType[],
   outs: readonly TensorType[],
+  dtypeOf: (dtype: DType) => DType = rawDType,
 ): {
   readonly k: KernelBuilder;
   readonly ins: readonly Buffer[];
@@ -268,7 +269,7 @@ export function movementKernel(
 } {
   const k = new KernelBuilder(name);
   const buffer = (hint: string, t: TensorType, i: number, role: "in" | "out"): Buffer =>
-    k.buffer(`${hint}${i}`, rawDType(t.dtype), elementCount(t.shape), role);
+    k.buffer(`${hint}${i}`, dtypeOf(t.dtype), elementCount(t.shape), role);
   return {
     k,
     ins: ins.map((t, i) => buffer("x", t, i, "in")),
