@@ -278,8 +278,7 @@ export async function instantiateModel(
     }
     return result;
   };
-  const publish = ({ offset, ...port }: ModelPort & { readonly offset: number }): ModelPort =>
-    offset < 0 ? port : Object.freeze(port);
+  const publish = (port: ModelPort): ModelPort => ({ ...port, shape: [...port.shape] });
   return {
     variant,
     memory,

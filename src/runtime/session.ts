@@ -1,0 +1,124 @@
+/** @file Runs a Program as WebAssembly in this process, in Node and in browsers, and times its steps. */
+import type { Program } from "../kernel/program.ts";
+import { instantiateModel, type ModelArray, type ModelInstance } from "../targets/wasm/loader.ts";
+import { emitModule } from "../targets/wasm/module.ts";
+import { sameShape, type Tensor } from "../tensor/tensor.ts";
+import { UserError } from "../util/errors.ts";
+
+/** The time of one step of the program, in milliseconds: the median over the profiled runs. */
+export interface StepTime {
+  readonly label: string;
+  readonly kernel: string;
+  readonly ms: number;
+}
+
+export interface Session {
+  /** "base", "fma" or "dot8": which instructions the engine allowed. */
+  readonly variant: string;
+  /** One inference: tensors in the order of the program's inputs, results in that of its outputs. */
+  readonly run: (feeds: readonly Tensor[]) => readonly Tensor[];
+  /** Runs on the present inputs until times are stable, so that later ones are of optimised code. */
+  readonly warmUp: () => void;
+  /** Milliseconds of each whole inference on the present inputs. Warm up first. */
+  readonly time: (runs: number) => readonly number[];
+  /** Warms up, then times each step over `runs` inferences on the present inputs. */
+  readonly profile: (runs: number) => readonly StepTime[];
+  /** Drops the compiled module and its memory; the session cannot be used any more. */
+  readonly close: () => void;
+}
+
+export interface SessionOptions {
+  /** "base" or "fma": use no better variant than this. */
+  readonly limit?: "base" | "fma";
+}
+
+const MIN_WARM_UP = 20;
+const MAX_WARM_UP_MS = 2000;
+const WINDOW = 10;
+
+const median = (xs: readonly number[]): number =>
+  [...xs].sort((a, b) => a - b)[Math.floor(xs.length / 2)]!;
+
+function timeRuns(model: ModelInstance, runs: number): number[] {
+  const times: number[] = [];
+  for (let i = 0; i < runs; i++) {
+    const start = performance.now();
+    model.execute();
+    times.push(performance.now() - start);
+  }
+  return times;
+}
+
+function warmUp(model: ModelInstance): void {
+  const start = performance.now();
+  let before = median(timeRuns(model, MIN_WARM_UP));
+  while (performance.now() - start < MAX_WARM_UP_MS) {
+    const now = median(timeRuns(model, WINDOW));
+    if (now > before * 0.97) return;
+    before = now;
+  }
+}
+
+function profile(model: ModelInstance, program: Program, runs: number): StepTime[] {
+  warmUp(model);
+  const times = program.steps.map((): number[] => []);
+  for (let r = 0; r < runs; r++) {
+    for (let i = 0; i < times.length; i++) {
+      const start = performance.now();
+      model.step(i);
+      times[i]!.push(performance.now() - start);
+    }
+  }
+  return program.steps.map((call, i) => ({
+    label: call.label,
+    kernel: program.kernels[call.kernel]!.name,
+    ms: median(times[i]!),
+  }));
+}
+
+function checkFeeds(program: Program, feeds: readonly Tensor[]): void {
+  const { inputs } = program;
+  if (feeds.length !== inputs.length) {
+    const names = inputs.map((p) => p.name).join(", ");
+    throw new UserError(
+      "E_ARGUMENT",
+      `${program.name} takes ${inputs.length} inputs (${names}), got ${feeds.length}`,
+    );
+  }
+  inputs.forEach(({ name, type }, i) => {
+    const got = feeds[i]!.type;
+    if (got.dtype === type.dtype && sameShape(got.shape, type.shape)) return;
+    throw new UserError(
+      got.dtype === type.dtype ? "E_SHAPE" : "E_DTYPE",
+      `input ${name} takes ${type.dtype}[${type.shape}], got ${got.dtype}[${got.shape}]`,
+    );
+  });
+}
+
+/** Compiles the program for this engine and runs its `init`. */
+export async function createSession(
+  program: Program,
+  options: SessionOptions = {},
+): Promise<Session> {
+  const { wasm } = emitModule(program);
+  let model: ModelInstance | null = await instantiateModel(wasm, undefined, options.limit);
+  const { variant } = model;
+  const open = (): ModelInstance => {
+    if (model === null) throw new UserError("E_ARGUMENT", `session of ${program.name} is closed`);
+    return model;
+  };
+  return {
+    variant,
+    run: (feeds) => {
+      checkFeeds(program, feeds);
+      const results = open().run(feeds.map((t) => t.data as ModelArray));
+      return program.outputs.map(({ name, type }) => ({ type, data: results[name]! as never }));
+    },
+    warmUp: () => warmUp(open()),
+    time: (runs) => timeRuns(open(), runs),
+    profile: (runs) => profile(open(), program, runs),
+    close: () => {
+      model = null;
+    },
+  };
+}
