@@ -168,6 +168,10 @@ export const RESIZE_NEAREST_OPTIONS = table(74, {
 } as const);
 export const LEAKY_RELU_OPTIONS = table(75, { alpha: [0, "f32"] } as const);
 export const MIRROR_PAD_OPTIONS = table(77, { mode: [0, "i8"] } as const);
+export const REVERSE_SEQUENCE_OPTIONS = table(87, {
+  seqDim: [0, "i32"],
+  batchDim: [1, "i32"],
+} as const);
 export const DEPTH_TO_SPACE_OPTIONS = table(94, { blockSize: [0, "i32"] } as const);
 export const BATCH_MATMUL_OPTIONS = table(101, { adjX: [0, "bool"], adjY: [1, "bool"] } as const);
 export const CUMSUM_OPTIONS = table(102, { exclusive: [0, "bool"], reverse: [1, "bool"] } as const);
