@@ -13,8 +13,19 @@ export const LIMITS = {
   elements: 2 ** 31 - 1,
   /** Elements up to which constants are folded at import: shape arithmetic, not weights. */
   foldElements: 4096,
+  /** Elements, multiply-accumulates spent at most on one constant that a model computes. */
+  computedElements: 2 ** 22,
+  computedMacs: 2 ** 28,
+  /** Iterations of an unrolled loop. */
+  iterations: 10_000,
   /** Nesting of messages, subgraphs and functions. */
   depth: 64,
+  /** Bytes of one name or text. */
+  textBytes: 2 ** 20,
+  /** Entries of one list of small things: attributes, names, metadata. */
+  entries: 1_000_000,
+  /** Bytes of one file beside the model that holds tensors. */
+  externalBytes: 2 ** 33,
 } as const;
 
 const beyond = (what: string, got: number, limit: number, where?: string): UserError =>

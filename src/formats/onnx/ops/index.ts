@@ -1,0 +1,21 @@
+/** @file The importer of every supported ONNX operator, by name; other domains as "domain.Name". */
+import type { ImportTable } from "../context.ts";
+import { elementwise } from "./elementwise.ts";
+import { indexImports } from "./indexing.ts";
+import { matrixImports } from "./matrix.ts";
+import { normImports } from "./norm.ts";
+import { quantImports } from "./quant.ts";
+import { reduceImports } from "./reduce.ts";
+import { shapeImports } from "./shape.ts";
+import { windowImports } from "./window.ts";
+
+export const IMPORTERS: ImportTable = {
+  ...elementwise,
+  ...shapeImports,
+  ...indexImports,
+  ...reduceImports,
+  ...windowImports,
+  ...matrixImports,
+  ...normImports,
+  ...quantImports,
+};
