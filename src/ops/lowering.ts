@@ -72,8 +72,9 @@ export function copyKernel(name: string, from: TensorType, to: TensorType): Kern
 export const flatIndex = (index: readonly Expr[], stride: readonly number[]): Expr =>
   affine(...index.map((e, k) => [e, stride[k]!] as const));
 
-/** Types as the plain integers they store: for ops that move elements without computing. */
-export const rawType = (t: TensorType): TensorType => tensorType(t.dtype, t.shape);
+/** Types as plain elements of the same size: for ops that move elements without computing. */
+export const rawType = (t: TensorType): TensorType =>
+  tensorType(t.dtype === "f16" || t.dtype === "bf16" ? "u16" : t.dtype, t.shape);
 
 /** Integers whose registers must be read as unsigned. */
 export const isUnsignedWide = (dtype: DType): boolean => dtype === "u32" || dtype === "u64";

@@ -146,7 +146,9 @@ export function unarySamples<A extends object>(
   const samples = allowed.map((dtype) =>
     unarySample(tensorType(dtype, shapes[dtype] ?? [9]), first, options),
   );
-  if (!isSampled("f32", allowed)) return samples;
+  if (!isSampled("f32", allowed)) {
+    return [...samples, unarySample(tensorType(allowed[0]!, [3, 1, 5]), first, options)];
+  }
   for (const a of attrs) samples.push(unarySample(tensorType("f32", [33]), a, options));
   samples.push(unarySample(tensorType("f32", []), first, options));
   if (quantised) {
