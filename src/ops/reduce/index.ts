@@ -1,5 +1,6 @@
 /** @file The reductions and their relatives. */
 import type { Op } from "../../graph/op.ts";
+import { argMax, argMin } from "./arg.ts";
 import { reduceMean } from "./reduce-mean.ts";
 import {
   reduceL1,
@@ -14,11 +15,14 @@ import {
 } from "./reductions.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
 
+export { argMax, argMin } from "./arg.ts";
 export { reduceMean } from "./reduce-mean.ts";
 export * from "./reductions.ts";
 export { logSoftmax, softmax } from "./softmax.ts";
 
 export const reduceOps = {
+  arg_max: argMax,
+  arg_min: argMin,
   log_softmax: logSoftmax,
   reduce_l1: reduceL1,
   reduce_l2: reduceL2,

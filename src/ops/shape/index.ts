@@ -1,6 +1,7 @@
 /** @file The operators that move elements. */
 import type { Op } from "../../graph/op.ts";
 import { concat } from "./concat.ts";
+import { cumProd, cumSum } from "./cumulative.ts";
 import { depthToSpace, spaceToDepth } from "./depth-space.ts";
 import { expand } from "./expand.ts";
 import { gather } from "./gather.ts";
@@ -15,11 +16,14 @@ import { scatterNd } from "./scatter-nd.ts";
 import { slice } from "./slice.ts";
 import { split } from "./split.ts";
 import { tile } from "./tile.ts";
+import { topK } from "./top-k.ts";
 import { transpose } from "./transpose.ts";
 import { trilu } from "./trilu.ts";
 
 export {
   concat,
+  cumProd,
+  cumSum,
   depthToSpace,
   expand,
   gather,
@@ -35,12 +39,15 @@ export {
   spaceToDepth,
   split,
   tile,
+  topK,
   transpose,
   trilu,
 };
 
 export const shapeOps = {
   concat,
+  cum_prod: cumProd,
+  cum_sum: cumSum,
   depth_to_space: depthToSpace,
   expand,
   gather,
@@ -56,6 +63,7 @@ export const shapeOps = {
   space_to_depth: spaceToDepth,
   split,
   tile,
+  top_k: topK,
   transpose,
   trilu,
 } satisfies Record<string, Op>;
