@@ -74,7 +74,7 @@ export function tensorOfProto(
   if (raw !== undefined) {
     const { sizeBytes, view } = DTYPES[type.dtype];
     if (raw.length !== n * sizeBytes) throw wrongSize(p, n, raw.length / sizeBytes, where);
-    const aligned = raw.byteOffset % sizeBytes === 0 ? raw : raw.slice();
+    const aligned = raw.byteOffset % sizeBytes === 0 ? raw : new Uint8Array(raw);
     return { type, data: view(aligned.buffer, aligned.byteOffset, n) };
   }
   const values = typedData(p, type.dtype);

@@ -210,7 +210,7 @@ function readNumbers(
     }
     const bytes = reader.bytes();
     if (bytes.length % size !== 0) throw malformed(where, "a number is cut off");
-    const { buffer } = bytes.slice();
+    const { buffer } = new Uint8Array(bytes);
     return size === 4 ? new Float32Array(buffer) : new Float64Array(buffer);
   }
   if (wire === WireType.LengthDelimited) return readVarints(reader.bytes(), type);
