@@ -12,7 +12,8 @@ import {
   type Stmt,
 } from "../../kernel/ir.ts";
 import { DTYPES, type DType, sizeOf } from "../../tensor/dtype.ts";
-import { InternalError, invariant } from "../../util/errors.ts";
+import { toBf16, toF16 } from "../../tensor/half.ts";
+import { invariant } from "../../util/errors.ts";
 import { baseOf, type Emitter, pushAddress, pushFullAddress } from "./emitter.ts";
 import { floatBytes } from "./encoder.ts";
 import { floatToHalf, halfToFloat } from "./functions.ts";
@@ -133,8 +134,8 @@ export function emitCopy(e: Emitter, s: Extract<Stmt, { readonly kind: "copy" }>
 function elementBytes(dtype: DType, value: number): readonly number[] {
   const { sizeBytes } = DTYPES[dtype];
   if (dtype === "f32" || dtype === "f64") return floatBytes(value, sizeBytes as 4 | 8);
-  if (isHalf(dtype) && value !== 0) throw new InternalError(`fill of ${dtype} with ${value}`);
-  const bits = Object.is(value, -0) ? (isHalf(dtype) ? 0x8000n : 0n) : BigInt(value);
+  const half = dtype === "f16" ? toF16(value) : dtype === "bf16" ? toBf16(value) : value;
+  const bits = BigInt(half);
   return Array.from({ length: sizeBytes }, (_, i) => Number((bits >> BigInt(8 * i)) & 255n));
 }
 
