@@ -5,6 +5,8 @@ import type { Op, Sample } from "../../src/graph/op.ts";
 import { printType } from "../../src/graph/print.ts";
 import { interpretKernel } from "../../src/kernel/interpret.ts";
 import type { Kernel } from "../../src/kernel/ir.ts";
+import { instantiateModel } from "../../src/targets/wasm/loader.ts";
+import { emitModule } from "../../src/targets/wasm/module.ts";
 import { DTYPES, isBig, isFloat, sizeOf } from "../../src/tensor/dtype.ts";
 import {
   bytesOf,
@@ -28,6 +30,26 @@ export type RunKernel = (
 
 export const runInterpreted: RunKernel = (kernel, memory, bases) =>
   interpretKernel(kernel, memory, bases, []);
+
+/** Compiled to WebAssembly; instructions beyond the base set are left out. */
+export const runWasm: RunKernel = async (kernel, memory, bases) => {
+  const { wasm } = emitModule({
+    name: kernel.name,
+    kernels: [kernel],
+    constants: [{ name: "memory", offset: 0, bytes: new Uint8Array(memory) }],
+    init: [],
+    steps: [{ kernel: 0, bases, args: [], label: kernel.name }],
+    inputs: [],
+    outputs: [],
+    memoryBytes: memory.byteLength,
+    arenaBytes: 0,
+    meta: {},
+  });
+  const model = await instantiateModel(wasm, undefined, "base");
+  model.execute();
+  const after = new Uint8Array(model.memory.buffer, 0, memory.byteLength);
+  new Uint8Array(memory).set(after);
+};
 
 const CANARY = 0xa5;
 const GUARD = 64;

@@ -17,6 +17,7 @@ import {
   evalCase,
   runInterpreted,
   runOnKernel,
+  runWasm,
   sampleInputs,
 } from "./harness.ts";
 
@@ -52,6 +53,8 @@ async function checkCore(op: Op, sample: Sample, c: Case): Promise<void> {
   const kernel = op.lower!(sample.ins, sample.attrs, c.types);
   const got = await runOnKernel(kernel, c.ins, c.types, runInterpreted);
   got.forEach((t, k) => assertClose(t, c.want[k]!, sample.tolerance, c.label));
+  const compiled = await runOnKernel(kernel, c.ins, c.types, runWasm);
+  compiled.forEach((t, k) => assertClose(t, got[k]!, sample.tolerance, `${c.label} in wasm`));
   // A view is the same memory: its kernel never runs in place.
   const shared = op.view ? null : (op.inPlace?.(sample.ins, sample.attrs, c.types) ?? null);
   if (shared === null) return;
