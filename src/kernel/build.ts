@@ -173,6 +173,7 @@ export class KernelBuilder {
   private readonly args: ScalarArg[] = [];
   private block: Stmt[] = [];
   private readonly used = new Set<string>();
+  private readonly registers = new Set<string>();
 
   constructor(name: string) {
     this.name = name;
@@ -214,7 +215,8 @@ export class KernelBuilder {
 
   /** Names a value so that it is computed once. */
   let(hint: string, value: Expr): Expr {
-    if (value.kind === "const" || value.kind === "var") return value;
+    const stays = value.kind === "var" && !this.registers.has(value.name);
+    if (value.kind === "const" || stays) return value;
     const name = this.unique(hint);
     this.block.push({ kind: "let", name, value });
     return variable(name, value.type);
@@ -224,6 +226,7 @@ export class KernelBuilder {
   reg(hint: string, value: ExprLike): Expr {
     const init = lift(value);
     const name = this.unique(hint);
+    this.registers.add(name);
     this.block.push({ kind: "reg", name, value: init });
     return variable(name, init.type);
   }

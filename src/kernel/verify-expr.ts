@@ -19,6 +19,7 @@ import {
 } from "./ir.ts";
 import { hasBinary, hasUnary } from "./lane-ops.ts";
 import { MATH } from "./math/index.ts";
+import { operandsOf } from "./walk.ts";
 
 /** What an expression may refer to, and what to do on a violation. */
 export interface Scope {
@@ -150,34 +151,6 @@ function checkCall(s: Scope, e: Of<"call">): void {
 function all(s: Scope, what: string, type: KType, ...operands: readonly Expr[]): void {
   const wrong = operands.find((x) => x.type !== type);
   if (wrong !== undefined) s.fail(`${what}: ${wrong.type} where ${type} belongs`);
-}
-
-/** Operands of an expression. */
-export function operandsOf(e: Expr): readonly Expr[] {
-  switch (e.kind) {
-    case "const":
-    case "lanes":
-    case "var":
-      return [];
-    case "load":
-      return [e.index];
-    case "fma":
-      return [e.a, e.b, e.c];
-    case "select":
-      return [e.cond, e.a, e.b];
-    case "dot8":
-      return [e.a, e.b, e.acc];
-    case "call":
-      return e.args;
-    case "binary":
-    case "shuffle":
-    case "narrow":
-    case "extmul":
-    case "dot16":
-      return [e.a, e.b];
-    default:
-      return [e.a];
-  }
 }
 
 /** Fails through the scope on the first expression that is not well typed. */
