@@ -71,13 +71,6 @@ const cast: Importer = (c) => {
   return c.e.cast(c.in(0), to);
 };
 
-/** Reinterprets the bits of a constant; a type of the same width. */
-const bitCast: Importer = (c) => {
-  const to = dtypeOf(c.attrs.int("to", 0), "attribute 'to'");
-  if (c.e.dtype(c.in(0)) === to) return c.in(0);
-  throw unsupported("reinterpreting the bits of a tensor");
-};
-
 const isInf: Importer = (c) =>
   c.e.apply(core.is_inf, [c.in(0)], {
     negative: c.attrs.flag("detect_negative", true),
@@ -176,7 +169,6 @@ export const elementwise: ImportTable = {
   IsInf: isInf,
   Cast: cast,
   CastLike: (c) => c.e.cast(c.in(0), c.e.dtype(c.in(1))),
-  BitCast: bitCast,
   Identity: (c) => c.moving(0),
   Add: binary(core.add as Op),
   Sub: binary(core.sub as Op),
