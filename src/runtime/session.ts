@@ -28,8 +28,8 @@ export interface Session {
 }
 
 export interface SessionOptions {
-  /** "base" or "fma": use no better variant than this. */
-  readonly limit?: "base" | "fma";
+  /** The variant to use in place of the best one, for comparisons and tests. */
+  readonly variant?: "base" | "fma" | "dot8";
 }
 
 const MIN_WARM_UP = 20;
@@ -101,7 +101,7 @@ export async function createSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const { wasm } = emitModule(program);
-  let model: ModelInstance | null = await instantiateModel(wasm, undefined, options.limit);
+  let model: ModelInstance | null = await instantiateModel(wasm, undefined, options.variant);
   const { variant } = model;
   const open = (): ModelInstance => {
     if (model === null) throw new UserError("E_ARGUMENT", `session of ${program.name} is closed`);

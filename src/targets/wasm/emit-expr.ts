@@ -49,14 +49,16 @@ const signedText = (x: number | bigint): string => (Object.is(x, -0) ? "-0" : St
 /** Pushes a constant; vectors with equal lanes take the shorter splat. */
 export function pushConstant(f: FunctionBuilder, x: Of<"const"> | Of<"lanes">): void {
   const elem = elemOf(x.type);
-  if (x.kind === "const") {
+  if (x.kind === "const" && isVector(x.type) && (Object.is(x.value, 0) || x.value === 0n)) {
+    f.zeroVector();
+  } else if (x.kind === "const") {
     pushScalar(f, elem, x.value);
     if (isVector(x.type)) f.op(`${prefixOf(x.type)}.splat`);
-    return;
+  } else {
+    const bytes = x.values.flatMap((v) => laneBytes(elem, v));
+    while (bytes.length < 16) bytes.push(0);
+    f.op("v128.const", ...bytes);
   }
-  const bytes = x.values.flatMap((v) => laneBytes(elem, v));
-  while (bytes.length < 16) bytes.push(0);
-  f.op("v128.const", ...bytes);
 }
 
 function emitConstant(e: Emitter, x: Of<"const"> | Of<"lanes">): void {

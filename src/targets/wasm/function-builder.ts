@@ -16,6 +16,7 @@ export class FunctionBuilder {
   readonly params: readonly Local[];
   private readonly code: number[] = [];
   private readonly locals: Local[] = [];
+  private zero: Local | undefined;
   private readonly idle = new Map<ValType, Local[]>();
 
   constructor(params: readonly ValType[]) {
@@ -24,8 +25,8 @@ export class FunctionBuilder {
   }
 
   /** A local whose contents are undefined: one that was released, or a new one. */
-  local(type: ValType): Local {
-    const reused = this.idle.get(type)?.pop();
+  local(type: ValType, fresh = false): Local {
+    const reused = fresh ? undefined : this.idle.get(type)?.pop();
     if (reused !== undefined) return reused;
     const local = { id: this.locals.length, type };
     this.locals.push(local);
@@ -43,6 +44,12 @@ export class FunctionBuilder {
     const local = this.local(type);
     body(local);
     this.release(local);
+  }
+
+  /** Pushes a zero vector: a local that is never set, which engines treat as the constant. */
+  zeroVector(): this {
+    this.zero ??= this.local("v128", true);
+    return this.get(this.zero);
   }
 
   /** An instruction with immediate bytes. */

@@ -57,12 +57,12 @@ export interface ModelInstance {
 
 /**
  * Instantiates a module written by `emitModule`. `weights`: the bytes of the weights file when they are
- * beside the module. `limit`: "base" or "fma" forbid better variants.
+ * beside the module. `force`: the variant to use in place of the best exact one, for tests.
  */
 export async function instantiateModel(
   wasm: Uint8Array,
   weights?: Uint8Array,
-  limit?: string,
+  force?: string,
 ): Promise<ModelInstance> {
   interface Description {
     readonly inputs: readonly (ModelPort & { readonly offset: number })[];
@@ -77,8 +77,6 @@ export async function instantiateModel(
     readonly run: () => void;
     readonly step: (index: number) => void;
   }
-  const module = (bytes: ArrayLike<number>): WebAssembly.Module =>
-    new WebAssembly.Module(Uint8Array.from(bytes));
   const arrays: Record<string, new (buffer: ArrayBuffer, at: number, n: number) => ModelArray> = {
     f32: Float32Array,
     f64: Float64Array,
@@ -103,22 +101,17 @@ export async function instantiateModel(
     ...[10, 22, 1, 20, 0, 32, 0, 253, splat, 32, 1, 253, splat, 32, 2, 253, 17],
     ...[253, op, 2, 253, 27, 0, 11],
   ];
-  let variant = "base";
+  let variant = force ?? "base";
   let flip = 0;
-  if (limit !== "base" && WebAssembly.validate(Uint8Array.from(probe(0x85, 17)))) {
-    variant = "fma";
-    const dotProbe = probe(0x93, 15);
-    if (limit !== "fma" && WebAssembly.validate(Uint8Array.from(dotProbe))) {
-      const instance = new WebAssembly.Instance(module(dotProbe));
-      const dot = instance.exports["p"] as (a: number, b: number, c: number) => number;
-      const one = dot(1, -128, 5);
-      if (one === -507 && dot(-128, -128, 0) === 65536 && dot(127, -128, 1) === -65023) {
-        variant = "dot8";
-      } else if (one === 517 && dot(-128, -1, 0) === -130560 && dot(127, -1, 1) === 129541) {
-        variant = "dot8";
-        flip = 0x80808080 | 0;
-      }
-    }
+  if (force !== "base" && WebAssembly.validate(Uint8Array.from(probe(0x85, 17)))) {
+    const bytes = Uint8Array.from(probe(0x93, 15));
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    const dot = instance.exports["p"] as (a: number, b: number, c: number) => number;
+    const one = dot(1, -128, 5);
+    const signed = one === -507 && dot(-128, -128, 0) === 65536 && dot(127, -128, 1) === -65023;
+    const unsigned = one === 517 && dot(-128, -1, 0) === -130560 && dot(127, -1, 1) === 129541;
+    variant = force ?? (signed || unsigned ? "dot8" : "fma");
+    flip = one > 0 ? 0x80808080 | 0 : 0;
   }
 
   let at = 8;
@@ -143,8 +136,9 @@ export async function instantiateModel(
       const length = leb();
       custom.set(utf8.decode(wasm.subarray(at, at + length)), [at + length, end]);
     } else {
-      if (id === 10) code = [start, end];
-      kept.push([start, end]);
+      const section = [start, end] as const;
+      if (id === 10) code = section;
+      kept.push(section);
     }
     at = end;
   }
