@@ -20,7 +20,7 @@ import {
   min,
   mul,
   shuffle,
-  unary,
+  sub,
   withElem,
 } from "../../kernel/build.ts";
 import { type Expr, isVector } from "../../kernel/ir.ts";
@@ -125,6 +125,9 @@ type Common = Pick<RequantRule, "arith" | "lo" | "hi" | "zero">;
 const collapse = (values: readonly number[]): readonly number[] =>
   values.every((v) => v === values[0]) ? values.slice(0, 1) : values;
 
+/** The bits of 12582912 as f32. */
+const ROUND_BITS = 0x4b400000;
+
 function floatRule(multiplier: readonly number[], common: Common): RequantRule {
   const { lo, hi, zero } = common;
   const tables: readonly RequantTable[] = [
@@ -141,11 +144,16 @@ function floatRule(multiplier: readonly number[], common: Common): RequantRule {
     tables,
     vectorTables: tables,
     expr: (acc, params) => {
+      // Adding 1.5 * 2^23 rounds to nearest even in the low bits; outside +-2^22 the bits stay ordered as
+      // integers, so that the clamp below gives the right bound.
       const type = withElem(acc.type, "f32");
-      // Clamping before the conversion keeps every sum within i32 and changes no result.
-      const rounded = unary("nearest", mul(cast(type, "convert_s", acc), params[0]!));
-      const bounded = min(max(rounded, constant(type, lo - zero)), constant(type, hi - zero));
-      return add(cast(acc.type, "trunc_sat_s", bounded), constant(acc.type, zero));
+      const shifted = add(mul(cast(type, "convert_s", acc), params[0]!), constant(type, 12582912));
+      const bits = cast(acc.type, "bits", shifted);
+      const bounded = min(
+        max(bits, constant(acc.type, ROUND_BITS + lo - zero)),
+        constant(acc.type, ROUND_BITS + hi - zero),
+      );
+      return sub(bounded, constant(acc.type, ROUND_BITS - zero));
     },
   };
 }

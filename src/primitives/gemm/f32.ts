@@ -14,8 +14,12 @@ import { type ConvGeometry, type Loops, pickTile, planLoops, type Tile } from ".
 import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 
-const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 2 };
-const THROUGHPUT: Readonly<Record<number, number>> = { 1: 26, 2: 36, 3: 42, 4: 48, 5: 53, 6: 56 };
+/**
+ * Tile heights and the vectors of channels each takes. Six rows fit 15 registers only with a fused multiply-add;
+ * five also leave room for the product of the unfused form, so one kernel serves both variants.
+ */
+const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2 };
+const THROUGHPUT: Readonly<Record<number, number>> = { 1: 26, 2: 36, 3: 44, 4: 54, 5: 56 };
 
 const tileF32 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
 
@@ -105,14 +109,22 @@ function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
       g,
       loops,
       (panel, group, channel) => {
-        panelState = openPanel(k, g, loops, bias, panel, group, channel);
+        panelState = openPanel(k, g, loops, panel, group, channel);
       },
       (pixel) => {
         const panel = panelState;
         invariant(panel !== null, () => "tile outside a panel");
         const origin = work === null ? row.x : null;
         const first = affine(...(origin ? [origin] : []), [pixel, g.sw * g.c], panel.input);
-        const acc = accumulate(k, g, loops, source, w, rowStride, k.let("a0", first), panel);
+        const acc = accumulate(
+          k,
+          g,
+          loops,
+          { source, w, bias },
+          rowStride,
+          k.let("a0", first),
+          panel,
+        );
         finish(k, g, loops, spec.act, acc, panel, y, residual, row.y, pixel);
       },
     );
@@ -121,11 +133,12 @@ function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
 }
 
 interface Panel {
-  /** First weight element, bias vectors, input channel offset, first channel in the group. */
+  /** First weight element, first bias element, input channel offset, first channel within the group. */
   readonly weights: Expr;
-  readonly bias: readonly Expr[];
+  readonly bias: Expr;
   readonly input: Expr;
   readonly channel: Expr;
+  /** First output channel over all groups. */
   readonly output: Expr;
 }
 
@@ -133,7 +146,6 @@ function openPanel(
   k: KernelBuilder,
   g: ConvGeometry,
   loops: Loops,
-  bias: Buffer,
   panel: Expr,
   group: Expr,
   channel: Expr,
@@ -142,9 +154,7 @@ function openPanel(
   const depth = loops.runs * loops.runLength;
   return {
     weights: k.let("w0", mul(panel, depth * width)),
-    bias: Array.from({ length: loops.tile.nv }, (_, j) =>
-      k.let("b", k.load(bias, affine([panel, width], 4 * j), "f32x4")),
-    ),
+    bias: k.let("b0", mul(panel, width)),
     input: mul(group, g.c / g.groups),
     channel,
     output: k.let("n0", affine([group, g.n / g.groups], channel)),
@@ -158,37 +168,40 @@ function accumulate(
   k: KernelBuilder,
   g: ConvGeometry,
   loops: Loops,
-  source: Buffer,
-  w: Buffer,
+  { source, w, bias }: { readonly source: Buffer; readonly w: Buffer; readonly bias: Buffer },
   rowStride: number,
   first: Expr,
   panel: Panel,
 ): Expr[][] {
   const { mr, nv } = loops.tile;
   const width = 4 * nv;
-  const acc = Array.from({ length: mr }, () => panel.bias.map((b) => k.reg("acc", b)));
-  const wp = k.reg("wp", panel.weights);
-  const step = (a: Expr, u: number): void => {
+  // Loaded for each tile: held across tiles, the bias would need registers the accumulators take.
+  const start = Array.from({ length: nv }, (_, j) =>
+    k.let("b", k.load(bias, add(panel.bias, 4 * j), "f32x4")),
+  );
+  const acc = Array.from({ length: mr }, () => start.map((b) => k.reg("acc", b)));
+  const step = (a: Expr, wp: Expr): void => {
     const ws = Array.from({ length: nv }, (_, j) =>
-      k.let("wv", k.load(w, add(wp, u * width + 4 * j), "f32x4")),
+      k.let("wv", k.load(w, add(wp, 4 * j), "f32x4")),
     );
     for (let r = 0; r < mr; r++) {
-      const av = k.let("av", k.loadGroup(source, affine(a, r * g.sw * g.c + u), "f32x4"));
+      const av = k.let("av", k.loadGroup(source, affine(a, r * g.sw * g.c), "f32x4"));
       ws.forEach((wv, j) => k.set(acc[r]![j]!, fma(av, wv, acc[r]![j]!)));
     }
   };
-  forEachRun(k, g, loops, rowStride, (offset) => {
-    const ap = k.reg("ap", add(first, offset));
-    if (loops.runLength <= UNROLL_LIMIT) {
-      for (let u = 0; u < loops.runLength; u++) step(ap, u);
-      k.set(wp, add(wp, loops.runLength * width));
-      return;
-    }
-    k.for("k", 0, loops.runLength, () => {
-      step(ap, 0);
-      k.set(ap, add(ap, 1));
-      k.set(wp, add(wp, width));
-    });
+  forEachRun(k, g, loops, rowStride, (offset, run) => {
+    const a = add(first, offset);
+    const from = affine(panel.weights, [run, loops.runLength * width]);
+    const unroll = loops.runLength <= UNROLL_LIMIT ? loops.runLength : 1;
+    k.for(
+      "k",
+      0,
+      loops.runLength,
+      (i) => {
+        for (let u = 0; u < unroll; u++) step(affine(a, i, u), affine(from, [i, width], u * width));
+      },
+      { step: unroll },
+    );
   });
   return acc;
 }

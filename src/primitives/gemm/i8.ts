@@ -17,6 +17,7 @@ import {
   type ExprLike,
   i32,
   KernelBuilder,
+  lt,
   narrow,
   shuffle,
   splat,
@@ -28,11 +29,12 @@ import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Operand, Step } from "../primitive.ts";
 import { type ConvGeometry, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
-import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
+import { forEachRow, forEachRun, forEachTile } from "./loops.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 
-const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2, 6: 2 };
-const THROUGHPUT: Readonly<Record<number, number>> = { 1: 26, 2: 36, 3: 42, 4: 48, 5: 53, 6: 56 };
+/** Tile heights that leave a register for the products (15 vector registers on x64). */
+const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2 };
+const THROUGHPUT: Readonly<Record<number, number>> = { 1: 38, 2: 60, 3: 70, 4: 83, 5: 84 };
 
 const tileI8 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
 
@@ -164,11 +166,21 @@ export function i8GemmStep(spec: I8Gemm): { readonly step: Step; readonly tile: 
   }
   operands.push({ kind: "out", index: 0 });
   operands.push({ kind: "work", id: "rows", bytes: 2 * workCount(spec, loops) });
+  operands.push({ kind: "work", id: "sums", bytes: 4 * sumCount(loops) });
   return { step: { kernel, operands, args: ["flip"] }, tile: loops.tile };
 }
 
 /** Workspace elements; the last run may be read up to three elements too far. */
 const workCount = (spec: I8Gemm, loops: Loops): number => workspaceSize(spec.geometry, loops) + 4;
+
+/** Accumulators of a tile. */
+const sumCount = (loops: Loops): number => 4 * loops.tile.mr * loops.tile.nv;
+
+interface OpenPanel {
+  readonly panel: Expr;
+  readonly group: Expr;
+  readonly channel: Expr;
+}
 
 interface Shape {
   readonly spec: I8Gemm;
@@ -191,6 +203,7 @@ class I8Kernel {
   private readonly tables: readonly (Buffer | null)[];
   private readonly y: Buffer;
   private readonly work: Buffer;
+  private readonly sums: Buffer;
   private readonly flip: Expr;
 
   constructor(shape: Shape, form: Form) {
@@ -209,6 +222,7 @@ class I8Kernel {
     );
     this.y = k.buffer("y", spec.yDtype, g.batch * g.oh * g.ow * g.n, "out");
     this.work = k.buffer("rows", form === "dot8" ? "i8" : "i16", workCount(spec, loops), "work");
+    this.sums = k.buffer("sums", "i32", sumCount(loops), "work");
     this.flip = k.arg("flip", "i32");
   }
 
@@ -222,8 +236,7 @@ class I8Kernel {
       packRows(k, g, loops, row, mover);
       // dot16 makes several passes over a panel, few columns at a time: its accumulators hold pairs.
       const columns = this.columnsPerPass();
-      let open: { readonly panel: Expr; readonly group: Expr; readonly channel: Expr } | null =
-        null;
+      let open: OpenPanel | null = null;
       forEachTile(
         k,
         g,
@@ -233,16 +246,26 @@ class I8Kernel {
         },
         (pixel) => {
           const { panel, group, channel } = open!;
-          const first = k.let(
-            "a0",
-            affine([pixel, loops.flat ? g.c : g.sw * g.c], [group, g.c / g.groups]),
-          );
+          const step = loops.flat ? g.c : g.sw * g.c;
+          const first = k.let("a0", affine([pixel, step], [group, g.c / g.groups]));
           const base = affine(row.y, [pixel, g.n], [group, g.n / g.groups], channel);
           const yp = k.let("yp", base);
-          for (let from = 0; from < 4 * loops.tile.nv; from += columns) {
-            const acc = this.accumulate(panel, first, from, columns);
-            this.finish(acc, panel, channel, yp, from);
-          }
+          k.for(
+            "column",
+            0,
+            4 * loops.tile.nv,
+            (column) => {
+              this.accumulate(panel, first, column, columns);
+              this.finish(
+                panel,
+                k.let("at", add(channel, column)),
+                column,
+                columns,
+                add(yp, column),
+              );
+            },
+            { step: columns },
+          );
         },
       );
     });
@@ -310,8 +333,8 @@ class I8Kernel {
     k.for("i", whole, count, (i) => k.store(work, add(to, i), one));
   }
 
-  /** i32x4 accumulators [mr][columns / 4] of columns `from`.. of the panel. */
-  private accumulate(panel: Expr, first: Expr, from: number, columns: number): Expr[][] {
+  /** Leaves the sums [mr][columns] of the panel's columns from `column` in the scratch buffer. */
+  private accumulate(panel: Expr, first: Expr, column: Expr, columns: number): void {
     const { k, form, work, w } = this;
     const { spec, loops } = this.shape;
     const g = spec.geometry;
@@ -321,15 +344,12 @@ class I8Kernel {
     const acc = Array.from({ length: mr }, () =>
       Array.from({ length: columns / perVector }, () => k.reg("acc", constant("i32x4", 0))),
     );
-    const wp = k.reg("wp", affine([panel, quads(loops) * width], 4 * from));
-    const rowStride = g.span * g.c;
-    const step = (a: Expr, u: number): void => {
-      const type = form === "dot8" ? "i8x16" : "i16x8";
-      const ws = acc[0]!.map((_, j) =>
-        k.let("wv", k.load(w, add(wp, u * width + 4 * perVector * j), type)),
-      );
+    const weights = k.let("w0", affine([panel, quads(loops) * width], [column, 4]));
+    const type = form === "dot8" ? "i8x16" : "i16x8";
+    const step = (a: Expr, wp: Expr): void => {
+      const ws = acc[0]!.map((_, j) => k.let("wv", k.load(w, add(wp, 4 * perVector * j), type)));
       for (let r = 0; r < mr; r++) {
-        const at = affine(a, r * (loops.flat ? g.c : g.sw * g.c) + 4 * u);
+        const at = affine(a, r * (loops.flat ? g.c : g.sw * g.c));
         const av = k.let("av", k.loadGroup(work, at, type, 4));
         ws.forEach((wv, j) => {
           const sum = acc[r]![j]!;
@@ -338,50 +358,40 @@ class I8Kernel {
       }
     };
     const perRun = ceilDiv(loops.runLength, 4);
-    forEachRun(k, g, loops, loops.flat ? 0 : rowStride, (offset) => {
-      const ap = k.reg("ap", add(first, offset));
-      if (perRun <= 3) {
-        for (let u = 0; u < perRun; u++) step(ap, u);
-        k.set(wp, add(wp, perRun * width));
-        return;
-      }
-      k.for("k", 0, perRun, () => {
-        step(ap, 0);
-        k.set(ap, add(ap, 4));
-        k.set(wp, add(wp, width));
-      });
+    forEachRun(k, g, loops, loops.flat ? 0 : g.span * g.c, (offset, run) => {
+      const a = add(first, offset);
+      const from = affine(weights, [run, perRun * width]);
+      k.for("k", 0, perRun, (i) => step(affine(a, [i, 4]), affine(from, [i, width])));
     });
-    if (form === "dot8") return acc;
-    return acc.map((row) => sumPairs(k, row));
+    acc.forEach((row, r) => {
+      const sums = form === "dot8" ? row : sumPairs(row);
+      sums.forEach((s, j) => k.store(this.sums, r * columns + 4 * j, s));
+    });
   }
 
-  private finish(
-    acc: readonly (readonly Expr[])[],
-    panel: Expr,
-    channel: Expr,
-    yp: Expr,
-    from: number,
-  ): void {
+  /** Requantises the sums: a loop, since the code for one vector is long. */
+  private finish(panel: Expr, channel: Expr, column: Expr, columns: number, yp: Expr): void {
     const { k, y } = this;
     const { spec, loops, params } = this.shape;
     const g = spec.geometry;
-    const width = 4 * loops.tile.nv;
-    acc[0]!.forEach((_, j) => {
-      const column = from + 4 * j;
-      forValidLanes(k, loops, g.n / g.groups, channel, column / 4, (lanes) => {
-        const at = k.let("ch", affine([panel, width], column));
-        const start = k.let("start", k.load(this.start, add(at, this.startOffset()), "i32x4"));
-        const values = params.map((p, i) =>
-          p.tensor === null
-            ? tableConstant(p.table, start)
-            : k.let("m", k.load(this.tables[i]!, at, p.table.dtype === "f32" ? "f32x4" : "i32x4")),
+    const block = (j: ExprLike): void => {
+      const at = k.let("ch", affine([panel, 4 * loops.tile.nv], column, j));
+      const start = k.let("start", k.load(this.start, add(at, this.startOffset()), "i32x4"));
+      const values = params.map((p, i) =>
+        p.tensor === null
+          ? tableConstant(p.table, start)
+          : k.let("m", k.load(this.tables[i]!, at, p.table.dtype === "f32" ? "f32x4" : "i32x4")),
+      );
+      k.for("r", 0, loops.tile.mr, (r) => {
+        const sum = k.load(this.sums, affine([r, columns], j), "i32x4");
+        const q = k.let("q", spec.rule.expr(k.let("s", add(sum, start)), values));
+        const to = k.let("to", affine(yp, [r, g.n], j));
+        forLanes(k, g.n / g.groups, 4 * loops.tile.nv, add(channel, j), (lanes) =>
+          storeBytes(k, y, to, q, spec.yDtype, lanes),
         );
-        acc.forEach((row, r) => {
-          const q = k.let("q", spec.rule.expr(k.let("s", add(row[j]!, start)), values));
-          storeBytes(k, y, add(yp, r * g.n + column), q, spec.yDtype, lanes);
-        });
       });
-    });
+    };
+    k.for("j", 0, columns, block, { step: 4 });
   }
 
   /** Which of the three start tables applies (see startValues). */
@@ -393,14 +403,36 @@ class I8Kernel {
 }
 
 /** [c0a c0b c1a c1b] and [c2a c2b c3a c3b] to [c0 c1 c2 c3]. */
-function sumPairs(k: KernelBuilder, row: readonly Expr[]): Expr[] {
+function sumPairs(row: readonly Expr[]): Expr[] {
   const out: Expr[] = [];
   for (let j = 0; j < row.length; j += 2) {
     const even = shuffle(row[j]!, row[j + 1]!, [0, 2, 4, 6]);
     const odd = shuffle(row[j]!, row[j + 1]!, [1, 3, 5, 7]);
-    out.push(k.let("sum", add(even, odd)));
+    out.push(add(even, odd));
   }
   return out;
+}
+
+/** Runs `store(lanes)` for the channels from `at` that exist, of `channels` in panels of `width`. */
+function forLanes(
+  k: KernelBuilder,
+  channels: number,
+  width: number,
+  at: Expr,
+  store: (lanes: number) => void,
+): void {
+  if (channels % width === 0) {
+    store(4);
+    return;
+  }
+  const tail = channels % 4;
+  k.if(
+    lt(at, channels - tail),
+    () => store(4),
+    () => {
+      if (tail > 0) k.if(lt(at, channels), () => store(tail));
+    },
+  );
 }
 
 /** Stores the first `lanes` lanes of an i32x4 as bytes; the values are within the type's range. */

@@ -87,20 +87,22 @@ export function forEachTile(
 }
 
 /**
- * Calls `body(offset)` for each contiguous run a pixel reads: `offset` is the run's first input element
- * relative to the pixel's, `rowStride` elements lie between input rows.
+ * Calls `body(offset, run)` for each contiguous run a pixel reads: `offset` is the run's first input element
+ * relative to the pixel's, `run` its number; `rowStride` elements lie between input rows.
  */
 export function forEachRun(
   k: KernelBuilder,
   g: ConvGeometry,
   loops: Loops,
   rowStride: number,
-  body: (offset: Expr) => void,
+  body: (offset: Expr, run: Expr) => void,
 ): void {
   k.for("ky", 0, g.kh, (ky) => {
     const row = mul(ky, rowStride);
-    if (loops.runs === g.kh) body(row);
-    else k.for("kx", 0, g.kw, (kx) => body(add(row, mul(kx, g.dw * g.c))));
+    if (loops.runs === g.kh) body(row, ky);
+    else {
+      k.for("kx", 0, g.kw, (kx) => body(add(row, mul(kx, g.dw * g.c)), affine([ky, g.kw], kx)));
+    }
   });
 }
 
