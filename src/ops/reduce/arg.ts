@@ -1,13 +1,15 @@
 /** @file arg_max and arg_min: the index of the largest or smallest element along an axis. */
 import { defineOp, type Op, type Sample } from "../../graph/op.ts";
-import { add, affine, KernelBuilder, mul } from "../../kernel/build.ts";
+import { add, affine, constant, KernelBuilder, mul, select } from "../../kernel/build.ts";
+import { type Expr, elemOf, scalarTypeOf } from "../../kernel/ir.ts";
 import { type DType, isBig } from "../../tensor/dtype.ts";
 import { numberReader, type TensorType, tensorType, zeros } from "../../tensor/tensor.ts";
 import { declare } from "../lowering.ts";
 import { expectAxis, expectInputs, movedQuant, refuse } from "../shape/check.ts";
 import { around } from "../shape/gather.ts";
 import { asI64, type Comparable, precedes, precedesExpr } from "../shape/order.ts";
-import { reducedShape, reduceLabels } from "./define.ts";
+import { reducedShape, reduceLabels, vectorReads } from "./define.ts";
+import { eachLane, spread, typeOf } from "./fold.ts";
 
 export interface ArgAttrs {
   readonly axis: number;
@@ -19,26 +21,32 @@ export interface ArgAttrs {
 
 const asReduce = ({ axis, keepDims }: ArgAttrs) => ({ axes: [axis], keepDims });
 
+/** One or four neighbouring lines along the axis at once, by selection without branches. */
 function lowerArg(name: string, largest: boolean, x: TensorType, attrs: ArgAttrs, y: TensorType) {
   const k = new KernelBuilder(name);
   const { ins, outs } = declare(k, [tensorType(x.dtype, x.shape)], [y]);
   const { outer, size, inner } = around(x.shape, attrs.axis);
-  const load = (at: ReturnType<typeof add>) => k.load(ins[0]!, at);
-  k.for("o", 0, outer, (o) =>
-    k.for("j", 0, inner, (j) => {
-      const base = k.let("base", affine([o, size * inner], j));
-      const best = k.reg("best", load(base));
-      const index = k.reg("index", 0);
-      k.for("t", 1, size, (t) => {
-        const v = k.let("v", load(add(base, mul(t, inner))));
-        k.if(precedesExpr(v, best, x.dtype, largest, true, attrs.selectLast), () => {
-          k.set(best, v);
-          k.set(index, t);
-        });
-      });
-      k.store(outs[0]!, affine([o, inner], j), asI64(index));
-    }),
-  );
+  const element = scalarTypeOf(x.dtype);
+  const lines = (o: Expr, lanes: number) => (j: Expr) => {
+    const type = typeOf(elemOf(element), lanes);
+    const counter = typeOf("i32", lanes);
+    const base = k.let("base", affine([o, size * inner], j));
+    const best = k.reg("best", k.load(ins[0]!, base, type));
+    const index = k.reg("index", constant(counter, 0));
+    k.for("t", 1, size, (t) => {
+      const v = k.let("v", k.load(ins[0]!, add(base, mul(t, inner)), type));
+      const before = precedesExpr(v, best, x.dtype, largest, true, attrs.selectLast);
+      const wins = k.let("wins", before);
+      k.set(best, select(wins, v, best));
+      k.set(index, select(wins, spread(t, counter), index));
+    });
+    eachLane(k, affine([o, inner], j), index, (at, i) => k.store(outs[0]!, at, asI64(i)));
+  };
+  const whole = vectorReads(tensorType(x.dtype, x.shape)) ? inner - (inner % 4) : 0;
+  k.for("o", 0, outer, (o) => {
+    k.for("j", 0, whole, lines(o, 4), { step: 4 });
+    k.for("j", whole, inner, lines(o, 1));
+  });
   return k.build();
 }
 
@@ -50,6 +58,12 @@ const samples: readonly Sample<ArgAttrs>[] = [
     ins: [t("f32", 6)],
     attrs: { axis: 0, keepDims: false, selectLast: false },
     values: { 0: [1, -3, Number.NaN, 1, Number.NaN, -3] },
+  },
+  { ins: [t("u32", 5, 9)], attrs: { axis: 0, keepDims: false, selectLast: false } },
+  {
+    ins: [t("f32", 3, 4)],
+    attrs: { axis: 0, keepDims: false, selectLast: true },
+    values: { 0: [1, Number.NaN, 2, 0, Number.NaN, 5, 2, -0, Number.NaN, 9, 1, 0] },
   },
   { ins: [t("i8", 4, 6)], attrs: { axis: 0, keepDims: false, selectLast: true } },
   { ins: [t("u64", 2, 6)], attrs: { axis: 1, keepDims: true, selectLast: false } },

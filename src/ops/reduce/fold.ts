@@ -8,7 +8,6 @@ import {
   type BinaryOp,
   type Elem,
   type Expr,
-  elemOf,
   isVector,
   type KType,
   lanesOf,
@@ -80,7 +79,8 @@ function loops(k: KernelBuilder, axes: readonly Axis[], at: Expr, body: (at: Exp
   }
 }
 
-const typeOf = (elem: Elem, lanes: number): KType =>
+/** The register type of one element, or of several side by side. */
+export const typeOf = (elem: Elem, lanes: number): KType =>
   lanes === 1 ? (elem as KType) : `${elem}x${lanes}`;
 
 const accumulate = (k: KernelBuilder, f: Fold, acc: Expr, index: Expr): void =>
@@ -209,5 +209,3 @@ export function eachLane(
   const named = k.let("v", value);
   for (const lane of range(lanesOf(value.type))) take(add(at, lane), extract(named, lane));
 }
-
-export const elem = (type: KType): Elem => elemOf(type);
