@@ -54,16 +54,18 @@ function filesOf(folder: string, prefix = ""): Map<string, Uint8Array> {
   return files;
 }
 
+interface Files {
+  model: Uint8Array | undefined;
+  readonly sets: Map<string, Map<string, Uint8Array>>;
+}
+
 /** The node tests in the archive or folder; null when there is none. */
 export function readCases(path = ARCHIVE): readonly Case[] | null {
   if (!existsSync(path)) return null;
   const files = statSync(path).isDirectory()
     ? filesOf(path)
     : untar(gunzipSync(readFileSync(path)));
-  const cases = new Map<
-    string,
-    { model?: Uint8Array; sets: Map<string, Map<string, Uint8Array>> }
-  >();
+  const cases = new Map<string, Files>();
   for (const [file, bytes] of files) {
     const m =
       /(?:^|\/)node\/([^/]+)\/(?:model\.onnx|(test_data_set_\d+)\/((?:in|out)put_\d+)\.pb)$/.exec(
@@ -71,7 +73,7 @@ export function readCases(path = ARCHIVE): readonly Case[] | null {
       );
     if (m === null) continue;
     const [, name, set, part] = m;
-    const entry = cases.get(name!) ?? { sets: new Map() };
+    const entry: Files = cases.get(name!) ?? { model: undefined, sets: new Map() };
     cases.set(name!, entry);
     if (set === undefined) entry.model = bytes;
     else {

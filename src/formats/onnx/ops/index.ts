@@ -5,10 +5,12 @@ import { elementwise } from "./elementwise.ts";
 import { indexImports } from "./indexing.ts";
 import { lossImports } from "./loss.ts";
 import { matrixImports } from "./matrix.ts";
+import { microsoftImports } from "./microsoft.ts";
 import { normImports } from "./norm.ts";
 import { quantImports } from "./quant.ts";
 import { recurrentImports } from "./recurrent.ts";
 import { reduceImports } from "./reduce.ts";
+import { resizeImports } from "./resize.ts";
 import { shapeImports } from "./shape.ts";
 import { signalImports } from "./signal.ts";
 import { windowImports } from "./window.ts";
@@ -26,4 +28,6 @@ export const IMPORTERS: ImportTable = {
   ...lossImports,
   ...recurrentImports,
   ...signalImports,
+  ...resizeImports,
+  ...microsoftImports,
 };

@@ -147,16 +147,16 @@ const maxPool: Importer = (c) => {
   return c.e.applyAll(core.max_pool_indices, [c.in(0)], { ...attrs, storageOrder });
 };
 
-const averagePool: Importer = (c) => {
-  const x = c.in(0);
+/** Attributes of a core average pool from those of an ONNX one. */
+export function poolAttrs(c: OpContext, x: Value) {
   const window = windowOf(c, c.e.shape(x).slice(2), kernelOf(c, null));
   const count = c.attrs.flag("count_include_pad", false) ? { countIncludePad: true } : {};
-  return c.e.apply(core.average_pool, [x], {
-    layout: "nchw",
-    ...window,
-    ...ceilMode(c),
-    ...count,
-  });
+  return { layout: "nchw" as const, ...window, ...ceilMode(c), ...count };
+}
+
+const averagePool: Importer = (c) => {
+  const x = c.in(0);
+  return c.e.apply(core.average_pool, [x], poolAttrs(c, x));
 };
 
 const lpPool: Importer = (c) => {
