@@ -98,7 +98,17 @@ export const min = (a: ExprLike, b: ExprLike): Expr => binary("min", a, b);
 export const max = (a: ExprLike, b: ExprLike): Expr => binary("max", a, b);
 export const lt = (a: ExprLike, b: ExprLike): Expr => binary("lt", a, b);
 export const ge = (a: ExprLike, b: ExprLike): Expr => binary("ge", a, b);
+export const le = (a: ExprLike, b: ExprLike): Expr => binary("le", a, b);
+export const gt = (a: ExprLike, b: ExprLike): Expr => binary("gt", a, b);
+export const eq = (a: ExprLike, b: ExprLike): Expr => binary("eq", a, b);
+export const ne = (a: ExprLike, b: ExprLike): Expr => binary("ne", a, b);
 export const and = (a: ExprLike, b: ExprLike): Expr => binary("and", a, b);
+export const or = (a: ExprLike, b: ExprLike): Expr => binary("or", a, b);
+export const xor = (a: ExprLike, b: ExprLike): Expr => binary("xor", a, b);
+export const shl = (a: ExprLike, b: ExprLike): Expr => binary("shl", a, b);
+export const shr = (a: ExprLike, b: ExprLike): Expr => binary("shr", a, b);
+export const div = (a: ExprLike, b: ExprLike): Expr => binary("div", a, b);
+export const rem = (a: ExprLike, b: ExprLike): Expr => binary("rem", a, b);
 
 /** Sum of terms, each an expression or a product [expr, factor]. */
 export const affine = (...terms: readonly (ExprLike | readonly [ExprLike, number])[]): Expr =>

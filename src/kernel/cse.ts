@@ -18,6 +18,8 @@ class Numbering {
   private readonly ids = new Map<string, number>();
   private readonly versions = new Map<string, number>();
   private counter = 0;
+  /** Numbers of expressions since the last change. */
+  private known = new Map<Expr, number>();
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
@@ -26,6 +28,7 @@ class Numbering {
   /** Registers assigned and buffers written get a new version: values read before are not theirs. */
   change(names: Iterable<string>): void {
     for (const n of names) this.versions.set(n, ++this.counter);
+    this.known = new Map();
   }
 
   /** Everything that running `body` may change. */
@@ -40,6 +43,15 @@ class Numbering {
   }
 
   number(e: Expr): number {
+    let id = this.known.get(e);
+    if (id === undefined) {
+      id = this.compute(e);
+      this.known.set(e, id);
+    }
+    return id;
+  }
+
+  private compute(e: Expr): number {
     const parts = operandsOf(e).map((x) => this.number(x));
     const own = Object.entries(e).filter(([, v]) => typeof v !== "object");
     const text = own.map(([k, v]) => `${k}=${Object.is(v, -0) ? "-0" : String(v)}`).join(",");

@@ -28,9 +28,13 @@ function worthMoving(e: Expr): boolean {
 /** How surely an expression is computed when its loop is reached. */
 type Place = "always" | "maybe";
 
+/** Values loaded ahead of one loop stay in registers only while they are few. */
+const MOST_LOADS = 12;
+
 /** One loop's worth of moving: collects `let`s for the place in front of it. */
 class LoopMover {
   readonly outside: Stmt[] = [];
+  private loads = 0;
   private readonly writes: Writes;
   private readonly names = new Map<string, string>();
   private readonly fresh: (hint: string) => string;
@@ -44,9 +48,15 @@ class LoopMover {
   private canMove(e: Expr, place: Place): boolean {
     const r = readsOf(e);
     if (place === "maybe" && (r.mayFail || r.calls)) return false;
+    if (r.buffers.size > 0 && this.loads >= MOST_LOADS) return false;
     for (const n of r.names) if (this.writes.names.has(n)) return false;
     for (const b of r.buffers) if (this.writes.buffers.has(b)) return false;
     return true;
+  }
+
+  private emit(s: Extract<Stmt, { readonly kind: "let" }>): void {
+    if (readsOf(s.value).buffers.size > 0) this.loads++;
+    this.outside.push(s);
   }
 
   private move(e: Expr, place: Place): Expr {
@@ -58,7 +68,7 @@ class LoopMover {
     if (name === undefined) {
       name = this.fresh("h");
       this.names.set(key, name);
-      this.outside.push({ kind: "let", name, value: e });
+      this.emit({ kind: "let", name, value: e });
     }
     return { kind: "var", type: e.type, name };
   }
@@ -68,7 +78,7 @@ class LoopMover {
     const out: Stmt[] = [];
     for (const s of body) {
       if (top && s.kind === "let" && this.canMove(s.value, place)) {
-        this.outside.push(s);
+        this.emit(s);
         this.writes.names.delete(s.name);
         continue;
       }

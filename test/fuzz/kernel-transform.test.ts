@@ -12,7 +12,15 @@ import { makeRng, type Rng } from "../../src/util/rng.ts";
 import { difference, type RandomKernel, randomKernel } from "./random-kernel.ts";
 
 const FIRST_SEED = 1;
-const COUNT = 150;
+const COUNT = 200;
+
+/** Every third kernel runs in place: its outputs lie where its inputs do. */
+function drawKernel(seed: number): RandomKernel {
+  const r = randomKernel(makeRng(seed), { maths: seed % 2 === 0 });
+  const copies = printKernel(r.kernel).includes("copy ");
+  if (seed % 3 !== 0 || copies) return r;
+  return { ...r, bases: r.bases.map((base, i) => (i < 4 ? r.bases[i + 4]! : base)) };
+}
 
 function result(r: RandomKernel, kernel = r.kernel): ArrayBuffer {
   const memory = r.memory();
@@ -24,7 +32,7 @@ for (const { name, run } of [...TRANSFORMS, { name: "prepare", run: prepareKerne
   test(`${name} keeps the memory of random kernels`, () => {
     let changed = 0;
     for (let seed = FIRST_SEED; seed < FIRST_SEED + COUNT; seed++) {
-      const r = randomKernel(makeRng(seed), { maths: seed % 2 === 0 });
+      const r = drawKernel(seed);
       const after = run(r.kernel);
       const text = (): string => `seed ${seed}\n${printKernel(r.kernel)}\n${printKernel(after)}`;
       try {

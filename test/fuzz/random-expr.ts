@@ -22,6 +22,7 @@ import {
   vec128,
 } from "../../src/kernel/ir.ts";
 import { MATH } from "../../src/kernel/math/index.ts";
+import { readsOf } from "../../src/kernel/walk.ts";
 import { isFloat } from "../../src/tensor/dtype.ts";
 import type { Rng } from "../../src/util/rng.ts";
 
@@ -37,6 +38,8 @@ export interface Source {
   readonly scope: Expr[];
   /** Loop variables in scope with their largest value. */
   readonly loops: { readonly v: Expr; readonly last: number }[];
+  /** Expressions made before, to be repeated. */
+  readonly made: Expr[];
   /** Functions of the maths library may be called. */
   readonly maths: boolean;
 }
@@ -309,8 +312,27 @@ function extract(s: Source, type: KType, depth: number): Expr {
   return b.extract(randomExpr(s, from, depth), s.rng.int(lanesOf(from)));
 }
 
+/** An expression made before whose names are in scope, so that transforms find repetitions. */
+function repeated(s: Source, type: KType): Expr | null {
+  if (s.made.length === 0) return null;
+  const e = s.made[Math.max(0, s.made.length - 1 - s.rng.int(40))]!;
+  if (e.type !== type) return null;
+  const visible = new Set(s.scope.map((x) => (x.kind === "var" ? x.name : "")));
+  return [...readsOf(e).names].every((name) => visible.has(name)) ? e : null;
+}
+
 /** An expression of `type`, at most `depth` operations deep. */
 export function randomExpr(s: Source, type: KType, depth: number): Expr {
+  for (let i = 0; i < 3; i++) {
+    const before = repeated(s, type);
+    if (before !== null) return before;
+  }
+  const e = freshExpr(s, type, depth);
+  if (e.kind !== "const" && e.kind !== "var" && e.kind !== "lanes") s.made.push(e);
+  return e;
+}
+
+function freshExpr(s: Source, type: KType, depth: number): Expr {
   if (depth <= 0) return leaf(s, type);
   const d = depth - 1;
   const float = isFloatElem(elemOf(type));

@@ -196,6 +196,7 @@ export function randomKernel(rng: Rng, options: RandomKernelOptions = {}): Rando
     scope: [n, x],
     registers: [],
     loops: [],
+    made: [],
     maths: options.maths ?? true,
     types: options.vectors === false ? SCALARS : [...SCALARS, ...VECTORS],
     budget: 24,
