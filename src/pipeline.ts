@@ -1,0 +1,54 @@
+/**
+ * @file The whole way of a model, readable aloud: file -> graph -> clean graph -> target graph -> program ->
+ * artefact. The only file that names all stages in order.
+ */
+import { importOnnx } from "./formats/onnx/import.ts";
+import type { ExternalData } from "./formats/onnx/tensors.ts";
+import { importTflite, isTflite } from "./formats/tflite/index.ts";
+import type { Graph } from "./graph/graph.ts";
+import { cleanup, runPasses, type RunPassesOptions, toTarget } from "./passes/index.ts";
+import { type CompileResult, compileGraph } from "./plan/compile.ts";
+import { primitives } from "./primitives/index.ts";
+import type { Tensor } from "./tensor/tensor.ts";
+import { type Diagnostic, UserError } from "./util/errors.ts";
+
+export interface LoadOptions {
+  /** Shapes of inputs by name: binds what the model leaves open. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Inputs frozen to constants, by name. */
+  readonly fix?: Readonly<Record<string, Tensor>>;
+  /** Reads weights that lie beside an ONNX file; given by the Node entry point. */
+  readonly externalData?: ExternalData;
+  /** Name of the graph; default: the one in the file. */
+  readonly name?: string;
+}
+
+export type ModelFormat = "onnx" | "tflite";
+
+export interface LoadedModel {
+  readonly graph: Graph;
+  readonly format: ModelFormat;
+  /** Notes on choices made for the user. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Imports a model file of any known format. Throws UserError when it cannot be taken. */
+export function loadModel(bytes: Uint8Array, options: LoadOptions = {}): LoadedModel {
+  if (bytes.length === 0) {
+    throw new UserError("E_FORMAT", "the file is empty", { hint: "give an .onnx or .tflite file" });
+  }
+  if (isTflite(bytes)) return { ...importTflite(bytes, options), format: "tflite" };
+  return { ...importOnnx(bytes, options), format: "onnx" };
+}
+
+/** The portable clean-up: same meaning, fewer nodes; can be exported. */
+export const cleanGraph = (graph: Graph, options: RunPassesOptions = {}): Graph =>
+  runPasses(graph, cleanup, options);
+
+/** What compiled code starts from: fused, one layout, every quantised operator with a kernel. */
+export const targetGraph = (graph: Graph, options: RunPassesOptions = {}): Graph =>
+  runPasses(graph, toTarget, options);
+
+/** Clean graph to program. */
+export const compile = (graph: Graph, options: RunPassesOptions = {}): CompileResult =>
+  compileGraph(targetGraph(graph, options), { primitives });
