@@ -19,6 +19,8 @@ export interface Facts {
   /** Lets that are affine in names that never change. */
   readonly affines: ReadonlyMap<string, Affine>;
   readonly regs: ReadonlySet<string>;
+  /** Names read other than through the affine form of an address: all others need no local. */
+  readonly read: ReadonlySet<string>;
 }
 
 const ofConstant = (constant: number): Affine => ({ terms: new Map(), constant });
@@ -120,19 +122,31 @@ export function isInvariant(x: Expr, changing: ReadonlySet<string>): boolean {
   return operands(x).every((o) => isInvariant(o, changing));
 }
 
-/** The expressions of one statement, nested statements excluded. */
-export function expressionsOf(s: Stmt): readonly Expr[] {
-  const table: ByKind<Stmt, readonly Expr[]> = {
-    for: (n) => [n.begin, n.end],
-    if: (n) => [n.cond],
-    let: (n) => [n.value],
-    reg: (n) => [n.value],
-    set: (n) => [n.value],
-    store: (n) => [n.index, n.value],
-    copy: (n) => [n.dstIndex, n.srcIndex, n.count],
-    fill: (n) => [n.index, n.count],
+interface Reads {
+  /** Indices of buffers the statement itself accesses. */
+  readonly addresses: readonly Expr[];
+  readonly values: readonly Expr[];
+}
+
+function readsOf(s: Stmt): Reads {
+  const none: readonly Expr[] = [];
+  const table: ByKind<Stmt, Reads> = {
+    for: (n) => ({ addresses: none, values: [n.begin, n.end] }),
+    if: (n) => ({ addresses: none, values: [n.cond] }),
+    let: (n) => ({ addresses: none, values: [n.value] }),
+    reg: (n) => ({ addresses: none, values: [n.value] }),
+    set: (n) => ({ addresses: none, values: [n.value] }),
+    store: (n) => ({ addresses: [n.index], values: [n.value] }),
+    copy: (n) => ({ addresses: [n.dstIndex, n.srcIndex], values: [n.count] }),
+    fill: (n) => ({ addresses: [n.index], values: [n.count] }),
   };
   return visit(table, s);
+}
+
+/** The expressions of one statement, nested statements excluded. */
+export function expressionsOf(s: Stmt): readonly Expr[] {
+  const { addresses, values } = readsOf(s);
+  return [...addresses, ...values];
 }
 
 export const nestedBlocks = (s: Stmt): readonly (readonly Stmt[])[] =>
@@ -198,5 +212,37 @@ export function analyse(kernel: Kernel, nonNegativeArgs: ReadonlySet<string>): F
     const a = affineOf(s.value, affines);
     if ([...a.terms.values()].every((t) => isInvariant(t.expr, regs))) affines.set(s.name, a);
   });
-  return { nonNegative: nonNegativity(definitions, kernel), affines, regs };
+  const nonNegative = nonNegativity(definitions, kernel);
+  return { nonNegative, affines, regs, read: namesRead(kernel.body, affines) };
+}
+
+/** See Facts.read. Affine lets are read by need, so their own operands count only if they are. */
+function namesRead(
+  body: readonly Stmt[],
+  affines: ReadonlyMap<string, Affine>,
+): ReadonlySet<string> {
+  const read = new Set<string>();
+  const pending = new Map<string, Expr>();
+  const address = (index: Expr): void => {
+    for (const { expr } of affineOf(index, affines).terms.values()) scan(expr);
+  };
+  const scan = (x: Expr): void => {
+    if (x.kind === "load") address(x.index);
+    else if (x.kind !== "var") operands(x).forEach(scan);
+    else {
+      read.add(x.name);
+      const value = pending.get(x.name);
+      pending.delete(x.name);
+      if (value !== undefined) scan(value);
+    }
+  };
+  walk(body, (s) => {
+    if (s.kind === "let" && affines.has(s.name)) pending.set(s.name, s.value);
+  });
+  walk(body, (s) => {
+    const { addresses, values } = readsOf(s);
+    addresses.forEach(address);
+    if (s.kind !== "let" || !affines.has(s.name)) values.forEach(scan);
+  });
+  return read;
 }

@@ -17,6 +17,7 @@ export function emitBlock(e: Emitter, body: readonly Stmt[], tail: () => void = 
       emitStmt(e, s);
       continue;
     }
+    if (s.kind === "let" && e.facts.affines.has(s.name) && !e.facts.read.has(s.name)) continue;
     emitExpr(e, s.value);
     const local = e.f.local(valTypeOf(s.value.type));
     e.f.set(local);
@@ -176,7 +177,7 @@ function freeNames(s: Loop): FreeNames | null {
   return { names: [...used].filter((n) => !defined.has(n)), buffers: [...buffers] };
 }
 
-/** Names that addresses look through to: the lets a free name stands for need their own names too. */
+/** The names to pass: addresses look through affine lets, to the names those are made of. */
 function closeOver(e: Emitter, names: readonly string[]): string[] {
   const all = new Set(names);
   const scan = (x: Expr): void => {
@@ -186,7 +187,7 @@ function closeOver(e: Emitter, names: readonly string[]): string[] {
   for (const name of names) {
     for (const term of e.facts.affines.get(name)?.terms.values() ?? []) scan(term.expr);
   }
-  return [...all];
+  return [...all].filter((name) => e.names.has(name));
 }
 
 /** The body as a function of its own, called here; false when that is not possible. */

@@ -1,5 +1,6 @@
 /** @file Kernel -> WebAssembly function: one i32 base address per buffer, then the scalar arguments. */
-import type { Kernel } from "../../kernel/ir.ts";
+import type { Kernel, Stmt } from "../../kernel/ir.ts";
+import { prepareKernel } from "../../kernel/transform.ts";
 import { invariant } from "../../util/errors.ts";
 import { analyse } from "./affine.ts";
 import { valTypeOf } from "./arithmetic.ts";
@@ -32,7 +33,8 @@ function pureFunction(pool: FunctionPool, key: string, make: () => PureFunction)
   return pool.once(key, () => {
     const fn = make();
     const params = fn.params.map((p) => valTypeOf(p.type));
-    const kernel: Kernel = { name: key, buffers: [], args: [], body: fn.body };
+    const result: Stmt = { kind: "reg", name: "result", value: fn.result };
+    const kernel: Kernel = { name: key, buffers: [], args: [], body: [...fn.body, result] };
     const facts = analyse(kernel, new Set());
     const type = { params, results: [valTypeOf(fn.result.type)] };
     return pool.add(key, type, (features) => {
@@ -68,7 +70,8 @@ export function emitKernel(
   kernel: Kernel,
   options: KernelOptions = {},
 ): number {
-  const { dot8 } = kernel;
+  const dot8 = kernel.dot8 === undefined ? undefined : prepareKernel(kernel.dot8);
+  const plain = prepareKernel(kernel);
   const params = paramTypes(kernel);
   invariant(
     dot8 === undefined || `${paramTypes(dot8)}` === `${params}`,
@@ -76,7 +79,7 @@ export function emitKernel(
   );
   return pool.add(kernel.name, { params, results: [] }, (features) => {
     const alternate = features.dot8 && dot8 !== undefined;
-    const source = alternate ? dot8 : kernel;
+    const source = alternate ? dot8 : plain;
     const context: KernelContext = {
       kernel: source,
       facts: analyse(source, options.nonNegativeArgs ?? new Set()),
