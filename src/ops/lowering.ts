@@ -3,8 +3,8 @@
  * `declare` makes the buffers in the order `lower` must keep (ins, then outs); `loopOver` makes one loop an
  * axis and gives the index; `realReader`/`realWriter` read and write any dtype, quantised per tensor or per
  * channel included, as f32 (call them once at the top of the kernel, use the result inside the loops);
- * `loadReal`/`storeReal` are the same for types without per-channel parameters; `convert` is the cast of
- * docs/ir.md between register values; `collapse` merges axes. Element-wise nests: elementwise/nest.ts.
+ * `convert` is the cast of docs/ir.md between register values; `collapse` merges axes. The nest of
+ * element-wise operators is in elementwise/nest.ts.
  */
 import {
   add,
@@ -178,23 +178,6 @@ export function realWriter(
     b.store(buffer, at, q);
   };
 }
-
-/** realReader for a type without per-channel parameters, usable anywhere. */
-export const loadReal = (
-  b: KernelBuilder,
-  buffer: Buffer,
-  index: ExprLike,
-  type: TensorType,
-): Expr => realReader(b, buffer, type)(index);
-
-/** realWriter for a type without per-channel parameters, usable anywhere. */
-export const storeReal = (
-  b: KernelBuilder,
-  buffer: Buffer,
-  index: ExprLike,
-  value: Expr,
-  type: TensorType,
-): void => realWriter(b, buffer, type)(index, value);
 
 /** f32(q - zeroPoint) * scale of an i32 register. */
 export const dequantize = (q: Expr, scale: Expr, zeroPoint: Expr): Expr =>

@@ -47,7 +47,7 @@ function castFromBig(x: Tensor, y: Tensor): void {
 }
 
 /** The tensor converted to another element type. */
-export function castTensor(x: Tensor, to: DType): Tensor {
+function castTensor(x: Tensor, to: DType): Tensor {
   const y = zeros(tensorType(to, x.type.shape));
   if (isBig(x.type.dtype)) {
     castFromBig(x, y);

@@ -8,6 +8,7 @@ import {
   cast,
   constant,
   type ExprLike,
+  extract,
   KernelBuilder,
   max,
   min,
@@ -17,7 +18,8 @@ import {
   sub,
   unary,
 } from "../../kernel/build.ts";
-import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
+import type { Buffer, Expr, Kernel, KType } from "../../kernel/ir.ts";
+import { operandsOf } from "../../kernel/walk.ts";
 import { broadcastStrides } from "../../tensor/shape.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
 import { collapse, declare, flatIndex, loopOver, realReader, realWriter } from "../lowering.ts";
@@ -94,8 +96,18 @@ function target(b: KernelBuilder, buffer: Buffer, type: TensorType, integer: boo
   };
 }
 
+const hasCall = (e: Expr): boolean => e.kind === "call" || operandsOf(e).some(hasCall);
+
+/** The scalar result by way of the vector form, so that a maths function is needed in one form only. */
+const throughLanes =
+  (compute: ElementFn): ElementFn =>
+  (args, b) => {
+    const spread = args.map((x) => b.let("xs", splat(`${x.type}x4` as KType, x)));
+    return extract(compute(spread, b), 0);
+  };
+
 /** i32x4 of quantised steps, to be narrowed with saturation. */
-export function quantizeVector(value: Expr, scale: number, zeroPoint: number): Expr {
+function quantizeVector(value: Expr, scale: number, zeroPoint: number): Expr {
   const limit = constant("f32x4", 2 ** 20);
   const steps = unary("nearest", binary("div", value, constant("f32x4", scale)));
   const near = min(max(steps, constant("f32x4", -(2 ** 20))), limit);
@@ -124,6 +136,7 @@ export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
     const base = strides.map((s) => b.let("row", flatIndex(index, s.slice(0, -1))));
     const fixed = operands.map((o, k) => (step[k] === 0 ? b.let("x", o.scalar(base[k]!)) : null));
     const at = (k: number, i: Expr): Expr => add(base[k]!, mul(i, step[k]!));
+    let tail = spec.compute;
     const main = vector ? count - (count % 4) : 0;
     if (vector) {
       const spread = fixed.map((x) =>
@@ -135,14 +148,16 @@ export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
         main,
         (i) => {
           const args = operands.map((o, k) => spread[k] ?? b.let("x", o.vector(at(k, i))));
-          result.vector(at(ins.length, i), spec.compute(args, b));
+          const value = spec.compute(args, b);
+          if (hasCall(value)) tail = throughLanes(spec.compute);
+          result.vector(at(ins.length, i), value);
         },
         { step: 4 },
       );
     }
     b.for("i", main, count, (i) => {
       const args = operands.map((o, k) => fixed[k] ?? b.let("x", o.scalar(at(k, i))));
-      result.scalar(at(ins.length, i), spec.compute(args, b));
+      result.scalar(at(ins.length, i), tail(args, b));
     });
   });
   return b.build();
