@@ -4,7 +4,7 @@
  */
 import { binary, constant, type ExprLike, type KernelBuilder, select } from "../../kernel/build.ts";
 import { type Expr, scalarTypeOf } from "../../kernel/ir.ts";
-import { DTYPES, type DType, isFloat } from "../../tensor/dtype.ts";
+import { DTYPES, type DType, isFloat, sizeOf } from "../../tensor/dtype.ts";
 import { numberReader, type Tensor, type TensorType } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
 import { convert, declare, realReader, realWriter } from "../lowering.ts";
@@ -110,3 +110,7 @@ export function maxOf(dtype: DType, a: Expr, b: Expr): Expr {
   if (dtype === "u64") return select(binary("gt_u", a, b), a, b);
   return binary(dtype === "u32" ? "max_u" : "max", a, b);
 }
+
+/** Whether element i of one type takes the place of element i of the other. */
+export const sameStorage = (a: TensorType, b: TensorType): boolean =>
+  sizeOf(a.dtype) === sizeOf(b.dtype);

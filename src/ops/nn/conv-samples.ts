@@ -91,4 +91,7 @@ const integer: readonly Sample<ConvAttrs>[] = [
   },
 ];
 
-export const convSamples: readonly Sample<ConvAttrs>[] = [...float, ...integer];
+export const convSamples: readonly Sample<ConvAttrs>[] = [
+  ...float,
+  ...integer.map((s) => ({ ...s, tolerance: 0 })),
+];

@@ -1,10 +1,16 @@
 /** @file The neural-network operators. */
 import type { Op } from "../../graph/op.ts";
 import { averagePool } from "./average-pool.ts";
+import { batchNorm } from "./batch-norm.ts";
 import { conv } from "./conv.ts";
+import { convTranspose } from "./conv-transpose.ts";
+import { instanceNorm } from "./instance-norm.ts";
 import { linear } from "./linear.ts";
+import { lrn } from "./lrn.ts";
 import { matmul } from "./matmul.ts";
 import { maxPool } from "./max-pool.ts";
+import { resize } from "./resize.ts";
+import { layerNorm, rmsNorm } from "./row-norm.ts";
 
 export const nnOps = {
   conv,
@@ -12,4 +18,11 @@ export const nnOps = {
   matmul,
   max_pool: maxPool,
   average_pool: averagePool,
+  batch_norm: batchNorm,
+  layer_norm: layerNorm,
+  rms_norm: rmsNorm,
+  instance_norm: instanceNorm,
+  lrn,
+  conv_transpose: convTranspose,
+  resize,
 } satisfies Record<string, Op>;

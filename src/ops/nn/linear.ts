@@ -93,14 +93,17 @@ const samples: readonly Sample<LinearAttrs>[] = [
   {
     ins: [quantised("i8", [2, 9], 0.05, 4), quantised("i8", [5, 9], 0.01, 0), typed("i32", 5)],
     attrs: { out, arith: "tflite", act: { fn: "relu" } },
+    tolerance: 0,
   },
   {
     ins: [quantised("u8", [2, 9], 0.05, 130), perChannel("i8", [13, 9], 0, 0.001)],
     attrs: { out },
+    tolerance: 0,
   },
   {
     ins: [quantised("i8", [3, 9], 0.05, 4), perChannel("i8", [13, 9], 0, 0.001), typed("i32", 13)],
     attrs: { out, arith: "tflite" },
+    tolerance: 0,
   },
 ];
 
@@ -115,5 +118,6 @@ export const linear = defineOp<LinearAttrs>({
   eval: evalLinear,
   cost: (ins) => ({ macs: product(ins[0]!.shape) * ins[1]!.shape[0]! }),
   lower: lowerLinear,
+  fuses: { act: true },
   samples,
 });

@@ -215,10 +215,12 @@ const samples: readonly Sample<MatmulAttrs>[] = [
   {
     ins: [quantised("u8", [2, 3, 4], 0.05, 120), perChannel("i8", [4, 5], 1, 0.02)],
     attrs: { out },
+    tolerance: 0,
   },
   {
     ins: [quantised("i8", [2, 3, 4], 0.05, -12), quantised("i8", [2, 5, 4], 0.04, 6)],
     attrs: { out: outQuant("i8", 0.1, 3), transB: true, arith: "tflite" },
+    tolerance: 0,
   },
 ];
 
