@@ -13,6 +13,7 @@ import { interpret } from "../../src/graph/interpret.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import type { Case, DataSet } from "./archive.ts";
 import { difference } from "./compare.ts";
+import { absoluteTolerance } from "./skip.ts";
 
 export type Outcome =
   | { readonly kind: "pass" }
@@ -30,6 +31,8 @@ const readTensor = (bytes: Uint8Array): Tensor =>
 /** Names of the model's inputs that have no initialiser, in order: the data files follow it. */
 function inputNames(model: Uint8Array): readonly string[] {
   const graph = readModel(model).graph!;
+  const other = graph.input.find((i) => i.type?.tensorType === undefined);
+  if (other !== undefined) throw new Error(`input '${other.name}' is not a tensor`);
   return graph.input.map((i) => i.name);
 }
 
@@ -70,14 +73,15 @@ export async function runCase(
   let wasm: Outcome = { kind: "skip", reason: "no compiler" };
   try {
     const names = inputNames(test.model);
+    const atol = absoluteTolerance(test.name);
     for (const set of test.dataSets) {
       const { graph, feeds, expected } = prepare(test.model, names, set);
-      const bad = mismatch(interpret(graph, feeds), expected, graph);
+      const bad = mismatch(interpret(graph, feeds), expected, graph, atol);
       if (bad !== null) {
         const outcome: Outcome = { kind: "fail", reason: bad };
         return { interpreter: outcome, wasm: engine === null ? wasm : outcome };
       }
-      if (engine !== null) wasm = await runCompiled(graph, feeds, expected, engine);
+      if (engine !== null) wasm = await runCompiled(graph, feeds, expected, engine, atol);
       if (wasm.kind === "fail") break;
     }
     return { interpreter: PASS, wasm };
@@ -102,10 +106,11 @@ function mismatch(
   got: readonly Tensor[],
   expected: readonly Tensor[],
   graph: Graph,
+  atol: number,
 ): string | null {
   if (got.length !== expected.length) return `${got.length} results, expected ${expected.length}`;
   for (let i = 0; i < got.length; i++) {
-    const bad = difference(got[i]!, expected[i]!);
+    const bad = difference(got[i]!, expected[i]!, atol);
     if (bad !== null) return `output '${graph.outputNames[i]}': ${bad}`;
   }
   return null;
@@ -116,10 +121,11 @@ async function runCompiled(
   feeds: readonly Tensor[],
   expected: readonly Tensor[],
   engine: Engine,
+  atol: number,
 ): Promise<Outcome> {
   if (graph.nodes.length === 0) return { kind: "skip", reason: "folds to constants" };
   try {
-    const bad = mismatch(await engine(graph, feeds), expected, graph);
+    const bad = mismatch(await engine(graph, feeds), expected, graph, atol);
     return bad === null ? PASS : { kind: "fail", reason: bad };
   } catch (error) {
     return { kind: "fail", reason: message(error) };

@@ -2,11 +2,10 @@
 import { isFloat } from "../../src/tensor/dtype.ts";
 import { numberReader, sameShape, type Tensor } from "../../src/tensor/tensor.ts";
 
-const ABSOLUTE = 1e-7;
 const RELATIVE = { f64: 1e-3, f32: 1e-3, f16: 1e-2, bf16: 2e-2 } as const;
 
 /** Null when equal within tolerance, otherwise what differs first. Integers are compared exactly. */
-export function difference(got: Tensor, want: Tensor): string | null {
+export function difference(got: Tensor, want: Tensor, absolute: number): string | null {
   if (got.type.dtype !== want.type.dtype) {
     return `dtype ${got.type.dtype}, expected ${want.type.dtype}`;
   }
@@ -15,7 +14,7 @@ export function difference(got: Tensor, want: Tensor): string | null {
   }
   const { dtype } = want.type;
   const rtol = isFloat(dtype) ? RELATIVE[dtype as keyof typeof RELATIVE] : 0;
-  const atol = isFloat(dtype) ? (rtol > 1e-3 ? 1e-3 : ABSOLUTE) : 0;
+  const atol = isFloat(dtype) ? (rtol > 1e-3 ? 1e-3 : absolute) : 0;
   const a = numberReader(got);
   const b = numberReader(want);
   for (let i = 0; i < want.data.length; i++) {
