@@ -1,10 +1,10 @@
 /**
  * @file What the default loop nests (`Op.lower`) of all operators share. For op authors:
- * `declare` makes the buffers in the order `lower` must keep (ins, then outs); `loopOver` makes one loop an
- * axis and gives the index; `realReader`/`realWriter` read and write any dtype, quantised per tensor or per
- * channel included, as f32 (call them once at the top of the kernel, use the result inside the loops);
- * `convert` is the cast of docs/ir.md between register values; `collapse` merges axes. The nest of
- * element-wise operators is in elementwise/nest.ts.
+ * `declare` makes the buffers in the order `lower` must keep (ins, then outs); `loopOver` makes
+ * one loop an axis and gives the index; `realReader`/`realWriter` read and write any dtype,
+ * quantised per tensor or per channel included, as f32 (call them once at the top of the kernel,
+ * use the result inside the loops); `convert` is the cast of docs/ir.md between register values;
+ * `collapse` merges axes. The nest of element-wise operators is in elementwise/nest.ts.
  */
 import {
   add,
@@ -47,7 +47,9 @@ export function declare(
   return { ins: ins.map(buffer("in")), outs: outs.map(buffer("out")) };
 }
 
-/** One serial loop per axis of `shape`, outermost first; `body` gets one index expression per axis. */
+/**
+ * One serial loop per axis of `shape`, outermost first; `body` gets one index expression per axis.
+ */
 export function loopOver(
   b: KernelBuilder,
   shape: readonly number[],
@@ -88,8 +90,8 @@ function floatToInt(value: Expr, to: DType): Expr {
 }
 
 /**
- * A register value of a `from` tensor as the register value to store into a `to` tensor (docs/ir.md,
- * casts). The store wraps narrow integers and rounds f16 and bf16.
+ * A register value of a `from` tensor as the register value to store into a `to` tensor
+ * (docs/ir.md, casts). The store wraps narrow integers and rounds f16 and bf16.
  */
 export function convert(value: Expr, from: DType, to: DType): Expr {
   const target: ScalarType = scalarTypeOf(to);
@@ -107,7 +109,10 @@ export function convert(value: Expr, from: DType, to: DType): Expr {
   return target === "i64" ? extend(from, value) : cast("i32", "wrap", value);
 }
 
-/** Per-channel parameters inside a kernel: expressions of scale (f32) and zero point (i32) by element. */
+/**
+ * Per-channel parameters inside a kernel: expressions of scale (f32) and zero point (i32) by
+ * element.
+ */
 interface ChannelParams {
   readonly scale: (index: Expr) => Expr;
   readonly zeroPoint: (index: Expr) => Expr;

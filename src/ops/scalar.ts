@@ -1,7 +1,7 @@
 /**
- * @file Scalar functions an operator can apply to its result before storing it (`Activation`), and the
- * definitions of the element-wise operators of the same names. `js` is the oracle, `expr` the kernel form
- * for f32, f64 and f32xN.
+ * @file Scalar functions an operator can apply to its result before storing it (`Activation`), and
+ * the definitions of the element-wise operators of the same names. `js` is the oracle, `expr` the
+ * kernel form for f32, f64 and f32xN.
  */
 import { add, binary, call, constant, max, min, mul, select, unary } from "../kernel/build.ts";
 import type { Expr } from "../kernel/ir.ts";
@@ -75,7 +75,10 @@ const elu = scalar(
 
 const GELU_CUBIC = 0.044715;
 
-/** approximate "none": x/2 (1 + erf(x/sqrt 2)); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
+/**
+ * approximate "none": x/2 (1 + erf(x/sqrt 2)); "tanh": x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715
+ * x^3))).
+ */
 const gelu = scalar(
   (x, p) => {
     if (x === Number.NEGATIVE_INFINITY) return -0;

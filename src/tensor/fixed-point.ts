@@ -1,8 +1,9 @@
 /**
- * @file TensorFlow Lite's fixed-point rescaling, bit for bit: a real multiplier as a 31-bit mantissa and a
- * power of two, applied by a rounding-doubling high multiply and then a rounding right shift (double
- * rounding). src/ops/quant/fixed-point-expr.ts is the same in kernel IR. Source: the published definitions
- * of QuantizeMultiplier, SaturatingRoundingDoublingHighMul and RoundingDivideByPOT.
+ * @file TensorFlow Lite's fixed-point rescaling, bit for bit: a real multiplier as a 31-bit
+ * mantissa and a power of two, applied by a rounding-doubling high multiply and then a rounding
+ * right shift (double rounding). src/ops/quant/fixed-point-expr.ts is the same in kernel IR.
+ * Source: the published definitions of QuantizeMultiplier, SaturatingRoundingDoublingHighMul and
+ * RoundingDivideByPOT.
  */
 
 /** A non-negative real: multiplier / 2^31 * 2^shift, with multiplier in [2^30, 2^31) or 0. */
@@ -41,7 +42,9 @@ export function quantizeMultiplier(real: number): FixedPoint {
   return { multiplier: carry ? TWO_31 / 2 : multiplier, shift };
 }
 
-/** floor((a * b + 2^30) / 2^31): the rounding-doubling high multiply of i32 a and b in [0, 2^31). */
+/**
+ * floor((a * b + 2^30) / 2^31): the rounding-doubling high multiply of i32 a and b in [0, 2^31).
+ */
 export function roundingDoublingHighMul(a: number, b: number): number {
   const high = Math.floor(b / 65536);
   const low = b - high * 65536;

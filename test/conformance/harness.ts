@@ -88,7 +88,10 @@ interface Placed {
   readonly guards: readonly (readonly [start: number, end: number])[];
 }
 
-/** Memory for a kernel: every buffer 16-byte aligned, guarded on both sides, filled with the canary. */
+/**
+ * Memory for a kernel: every buffer 16-byte aligned, guarded on both sides, filled with the
+ * canary.
+ */
 function place(kernel: Kernel): Placed {
   const bases: number[] = [];
   const guards: [number, number][] = [];
@@ -105,7 +108,9 @@ function place(kernel: Kernel): Placed {
   return { memory, bases, guards };
 }
 
-/** The outputs a kernel computes; checks that it writes nothing else. `shared`: input of output 0. */
+/**
+ * The outputs a kernel computes; checks that it writes nothing else. `shared`: input of output 0.
+ */
 export async function runOnKernel(
   kernel: Kernel,
   ins: readonly Tensor[],
@@ -144,14 +149,19 @@ export async function runOnKernel(
   });
 }
 
-/** Relative tolerance where the sample gives none: one rounding of the type, or the maths library's. */
+/**
+ * Relative tolerance where the sample gives none: one rounding of the type, or the maths
+ * library's.
+ */
 function defaultTolerance(type: TensorType): number {
   if (type.quant !== undefined) return 1;
   if (!isFloat(type.dtype)) return 0;
   return { f64: 1e-12, f32: 1e-5, f16: 1.1e-3, bf16: 8e-3 }[type.dtype as "f32"];
 }
 
-/** Asserts that two tensors agree; quantised results may differ by one step unless tolerance is 0. */
+/**
+ * Asserts that two tensors agree; quantised results may differ by one step unless tolerance is 0.
+ */
 export function assertClose(
   got: Tensor,
   want: Tensor,

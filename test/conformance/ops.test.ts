@@ -1,4 +1,7 @@
-/** @file Every operator, every sample: types, interpreter, lowered kernel, in-place, permutation, axes. */
+/**
+ * @file Every operator, every sample: types, interpreter, lowered kernel, in-place, permutation,
+ * axes.
+ */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";

@@ -1,4 +1,7 @@
-/** @file Element-wise operators on NaN, infinities, signed zeros, tiny and huge values; interpreter and wasm. */
+/**
+ * @file Element-wise operators on NaN, infinities, signed zeros, tiny and huge values; interpreter
+ * and wasm.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { evalTensors, inferTypes } from "../../src/graph/apply.ts";

@@ -1,4 +1,7 @@
-/** @file The 8-bit integer arithmetic of add, sub and mul against values TensorFlow Lite's reference kernels gave. */
+/**
+ * @file The 8-bit integer arithmetic of add, sub and mul against values TensorFlow Lite's
+ * reference kernels gave.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { evalTensors, inferTypes } from "../../graph/apply.ts";

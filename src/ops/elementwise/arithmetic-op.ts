@@ -1,6 +1,6 @@
 /**
- * @file Makes add, sub and mul: binary operators that on quantised values are defined through reals, or by
- * TensorFlow Lite's 8-bit integer kernels (`arith: "tflite"`).
+ * @file Makes add, sub and mul: binary operators that on quantised values are defined through
+ * reals, or by TensorFlow Lite's 8-bit integer kernels (`arith: "tflite"`).
  */
 import { evalTensors, inferTypes } from "../../graph/apply.ts";
 import { type Arith, defineOp, type Op, type Sample } from "../../graph/op.ts";

@@ -1,4 +1,7 @@
-/** @file Makes the record of a binary element-wise operator from its definition on one pair of elements. */
+/**
+ * @file Makes the record of a binary element-wise operator from its definition on one pair of
+ * elements.
+ */
 import { defineOp, type Op } from "../../graph/op.ts";
 import { type DType, isBig, isFloat } from "../../tensor/dtype.ts";
 import { broadcastStrides, forEachIndex, offsetOf } from "../../tensor/shape.ts";

@@ -1,4 +1,7 @@
-/** @file Clamps to [min, max]; NaN stays NaN. Bounds are reals: on integers the integers between them remain. */
+/**
+ * @file Clamps to [min, max]; NaN stays NaN. Bounds are reals: on integers the integers between
+ * them remain.
+ */
 import * as k from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/ir.ts";
 import { DTYPES, type DType, isFloat } from "../../tensor/dtype.ts";

@@ -1,6 +1,6 @@
 /**
- * @file What the element-wise operators share: dtype groups, checks, broadcasting inference, axis text,
- * movement and samples. The records themselves come from unary-op.ts and binary-op.ts.
+ * @file What the element-wise operators share: dtype groups, checks, broadcasting inference, axis
+ * text, movement and samples. The records themselves come from unary-op.ts and binary-op.ts.
  */
 import type { OutQuant, Sample } from "../../graph/op.ts";
 import { constant, type KernelBuilder } from "../../kernel/build.ts";
@@ -130,7 +130,9 @@ function unarySample<A extends object>(
   return { ins: [type], attrs, ...rest, values: { 0: cycle } };
 }
 
-/** Samples of a unary op: every dtype it takes, odd lengths, rank 0, quantised where f32 is taken. */
+/**
+ * Samples of a unary op: every dtype it takes, odd lengths, rank 0, quantised where f32 is taken.
+ */
 export function unarySamples<A extends object>(
   allowed: readonly DType[],
   attrs: readonly A[],

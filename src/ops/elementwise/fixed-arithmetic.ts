@@ -1,6 +1,6 @@
 /**
- * @file TensorFlow Lite's 8-bit add, sub and mul, bit for bit. Sums are formed at 2^20 times a common
- * scale, products are rescaled once. Clamping to the byte range is the caller's.
+ * @file TensorFlow Lite's 8-bit add, sub and mul, bit for bit. Sums are formed at 2^20 times a
+ * common scale, products are rescaled once. Clamping to the byte range is the caller's.
  */
 import {
   binary,
@@ -26,7 +26,8 @@ const centred = (q: Expr, zero: number): Expr => sub(q, constant(q.type, zero));
 
 /**
  * multiplyByQuantizedMultiplier(v * 2^20, m) for |v| <= 255 in 32 bits: the high multiply is
- * floor((v * multiplier + 2^10) / 2^11), and splitting the multiplier at 2^11 keeps the parts small.
+ * floor((v * multiplier + 2^10) / 2^11), and splitting the multiplier at 2^11 keeps the parts
+ * small.
  */
 function shiftedTerm(v: Expr, m: FixedPoint, builder: KernelBuilder): Expr {
   const at = (value: number): Expr => constant(v.type, value);

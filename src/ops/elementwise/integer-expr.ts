@@ -1,4 +1,7 @@
-/** @file Integer division, remainder and power as kernel IR, defined for every operand (docs/ir.md). */
+/**
+ * @file Integer division, remainder and power as kernel IR, defined for every operand
+ * (docs/ir.md).
+ */
 import * as k from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";

@@ -1,4 +1,7 @@
-/** @file Remainder: with the sign of the divisor, or of the dividend (`fmod`). Integer modulo zero gives 0. */
+/**
+ * @file Remainder: with the sign of the divisor, or of the dividend (`fmod`). Integer modulo zero
+ * gives 0.
+ */
 import * as k from "../../kernel/build.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { isUnsignedWide } from "../lowering.ts";

@@ -1,6 +1,7 @@
 /**
- * @file The loop nest of element-wise operators: broadcasting over collapsed axes, an f32x4 main loop with
- * a scalar tail where every operand is f32 or 8-bit quantised and walks the innermost axis by 0 or 1.
+ * @file The loop nest of element-wise operators: broadcasting over collapsed axes, an f32x4 main
+ * loop with a scalar tail where every operand is f32 or 8-bit quantised and walks the innermost
+ * axis by 0 or 1.
  */
 import {
   add,
@@ -24,7 +25,9 @@ import { broadcastStrides } from "../../tensor/shape.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
 import { collapse, declare, flatIndex, loopOver, realReader, realWriter } from "../lowering.ts";
 
-/** Computes the result register of one element, or of four (f32x4), from the operands' registers. */
+/**
+ * Computes the result register of one element, or of four (f32x4), from the operands' registers.
+ */
 export type ElementFn = (args: readonly Expr[], b: KernelBuilder) => Expr;
 
 export interface ElementwiseSpec {
@@ -98,7 +101,10 @@ function target(b: KernelBuilder, buffer: Buffer, type: TensorType, integer: boo
 
 const hasCall = (e: Expr): boolean => e.kind === "call" || operandsOf(e).some(hasCall);
 
-/** The scalar result by way of the vector form, so that a maths function is needed in one form only. */
+/**
+ * The scalar result by way of the vector form, so that a maths function is needed in one form
+ * only.
+ */
 const throughLanes =
   (compute: ElementFn): ElementFn =>
   (args, b) => {

@@ -1,4 +1,6 @@
-/** @file Difference; integers wrap. On quantised values through reals, or as TensorFlow Lite does. */
+/**
+ * @file Difference; integers wrap. On quantised values through reals, or as TensorFlow Lite does.
+ */
 import * as k from "../../kernel/build.ts";
 import { arithmeticOp } from "./arithmetic-op.ts";
 import { NUMBERS } from "./factory.ts";

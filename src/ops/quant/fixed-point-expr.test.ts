@@ -1,4 +1,6 @@
-/** @file The kernel forms of fixed-point rescaling give the integers of src/tensor/fixed-point.ts. */
+/**
+ * @file The kernel forms of fixed-point rescaling give the integers of src/tensor/fixed-point.ts.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { KernelBuilder } from "../../kernel/build.ts";

@@ -1,6 +1,6 @@
 /**
- * @file src/tensor/fixed-point.ts as kernel IR: the same results, bit for bit, for i32 and for i32x4 by
- * 64-bit arithmetic. Used by every operator with the arithmetic "tflite".
+ * @file src/tensor/fixed-point.ts as kernel IR: the same results, bit for bit, for i32 and for
+ * i32x4 by 64-bit arithmetic. Used by every operator with the arithmetic "tflite".
  */
 import {
   add,
@@ -21,7 +21,9 @@ import type { FixedPoint } from "../../tensor/fixed-point.ts";
 
 const lift = (e: ExprLike): Expr => (typeof e === "number" ? i32(e) : e);
 
-/** Rounds a 64-bit product: (p + 2^30) >> 31, then the rounding right shift; `right` is constant. */
+/**
+ * Rounds a 64-bit product: (p + 2^30) >> 31, then the rounding right shift; `right` is constant.
+ */
 function roundProduct(product: Expr, right: number): Expr {
   const type: KType = product.type;
   const high = binary("shr", add(product, constant(type, 1n << 30n)), i32(31));
