@@ -12,7 +12,6 @@ import {
   add,
   binary,
   cast,
-  constant,
   f32,
   f64,
   i32,
@@ -120,4 +119,5 @@ export const softmaxRule = (x: TensorType, y: TensorType, tflite: boolean): Soft
 export const entryOf = (k: KernelBuilder, table: Buffer, top: Expr, q: Expr): Expr =>
   k.load(table, sub(top, q));
 
-export const lowest = (x: TensorType): Expr => constant("i32", DTYPES[x.dtype].min);
+/** Below every element: where the search for the maximum starts. */
+export const lowest = (x: TensorType): number => DTYPES[x.dtype].min;

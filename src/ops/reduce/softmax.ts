@@ -149,9 +149,7 @@ function lowerQuantised(x: TensorType, y: TensorType, attrs: SoftmaxAttrs): Kern
   const { elem } = rule;
   const read: Read = (index) => k.load(ins[0]!, index);
   forEachGroup(k, x.shape, [attrs.axis], false, (group) => {
-    const lo = lowest(x);
-    const identity = lo.kind === "const" ? lo.value : 0;
-    const top = k.let("top", group.fold({ op: "max", elem: "i32", identity, read }));
+    const top = k.let("top", group.fold({ op: "max", elem: "i32", identity: lowest(x), read }));
     const entry: Read = (index) => entryOf(k, table, top, read(index, "i32"));
     const sum = group.fold({ op: "add", elem, identity: 0, read: entry });
     const scale = k.let("scale", rule.scaleOf(sum));
