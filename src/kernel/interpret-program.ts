@@ -35,8 +35,12 @@ export function makeProgramRunner(program: Program, options: InterpretOptions = 
   const flip = FLIP[options.dot8 ?? "signed"];
   const runAll = (calls: readonly Call[]): void => {
     for (const c of calls) {
-      const args = c.args.map((a) => (a === "flip" ? flip : a));
-      kernelAt(c.kernel)(memory, c.bases, args);
+      const run = kernelAt(c.kernel);
+      // Without its dot8 form a kernel reads its data as on engines that have no dot8.
+      const plain = program.kernels[c.kernel]?.dot8 !== undefined && options.useDot8 !== true;
+      const mask = plain ? FLIP.signed : flip;
+      const args = c.args.map((a) => (a === "flip" ? mask : a));
+      run(memory, c.bases, args);
     }
   };
   return {

@@ -121,7 +121,8 @@ function kernelFrom(lex: Lexer): Kernel {
     buffers: new Map(buffers.map((b) => [b.name, b])),
     types: new Map<string, KType>(args.map((a) => [a.name, a.type])),
   };
-  return { name, buffers, args, body: parseBlock(lex, names) };
+  const kernel = { name, buffers, args, body: parseBlock(lex, names) };
+  return lex.take("dot8") ? { ...kernel, dot8: kernelFrom(lex) } : kernel;
 }
 
 /** Reads one kernel; throws UserError E_TEXT with the line of the first mistake. */

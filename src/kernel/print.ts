@@ -91,7 +91,8 @@ export function printKernel(kernel: Kernel): string {
     ...kernel.args.map((a) => `arg ${a.name}: ${a.type}`),
   ];
   const body = block(types, kernel.body, "  ");
-  return `kernel ${quoted(kernel.name)}(${params.join(", ")}) {\n${body}}\n`;
+  const text = `kernel ${quoted(kernel.name)}(${params.join(", ")}) {\n${body}}\n`;
+  return kernel.dot8 === undefined ? text : `${text}dot8 ${printKernel(kernel.dot8)}`;
 }
 
 /** Bytes as base64, without help from the platform's string conversions. */

@@ -178,4 +178,17 @@ function label(s: Stmt): string {
  */
 export function verifyKernel(kernel: Kernel): void {
   new Verifier(kernel).run();
+  const { dot8 } = kernel;
+  if (dot8 === undefined) return;
+  new Verifier(dot8).run();
+  const types = (k: Kernel): string => k.args.map((a) => a.type).join(", ");
+  const fits = dot8.buffers.every((b, i) => {
+    const own = kernel.buffers[i];
+    return own !== undefined && own.role === b.role && bytesOf(b) <= bytesOf(own);
+  });
+  if (dot8.buffers.length !== kernel.buffers.length || !fits || types(dot8) !== types(kernel)) {
+    throw new InternalError(`kernel ${kernel.name}: its dot8 form has other buffers or arguments`);
+  }
 }
+
+const bytesOf = (b: Buffer): number => b.size * sizeOf(b.dtype);

@@ -90,3 +90,18 @@ test("verifyProgram refuses overlaps, misalignment and addresses outside memory"
   run.run();
   assert.equal(readOutput(run, "y").data[0], 5);
 });
+
+test("the dot8 form of a kernel is printed, verified and run when asked for", () => {
+  const form = (name: string, value: string, arg: string): string =>
+    `kernel ${name}(out y: i32[4], arg flip: ${arg}) {\n  store y[0] = ${value}\n}\n`;
+  const kernel = parseKernel(`${form("k", "1", "i32")}dot8 ${form("d", "flip", "i32")}`);
+  verifyKernel(kernel);
+  assert.deepEqual(parseKernel(printKernel(kernel)), kernel);
+  const memory = new ArrayBuffer(16);
+  interpretKernel(kernel, memory, [0], [7]);
+  assert.equal(new Int32Array(memory)[0], 1);
+  interpretKernel(kernel, memory, [0], [7], { useDot8: true });
+  assert.equal(new Int32Array(memory)[0], 7);
+  const other = parseKernel(`${form("k", "1", "i32")}dot8 ${form("d", "2", "f32")}`);
+  assert.throws(() => verifyKernel(other), /its dot8 form/);
+});
