@@ -1,5 +1,7 @@
 /** @file Buffer indices as sums of terms with constant factors, and what is known about the names in them. */
+
 import { type ByKind, type Expr, type Kernel, type Stmt, visit } from "../../kernel/ir.ts";
+import { eachStmt, operandsOf } from "../../kernel/walk.ts";
 
 export interface Term {
   readonly expr: Expr;
@@ -91,35 +93,11 @@ export const termsKey = (a: Affine): string =>
 export const termsNonNegative = (a: Affine, facts: Facts): boolean =>
   [...a.terms.values()].every((t) => t.factor > 0 && facts.nonNegative(t.expr));
 
-/** Direct operands, in order. */
-export function operands(x: Expr): readonly Expr[] {
-  const table: ByKind<Expr, readonly Expr[]> = {
-    const: () => [],
-    lanes: () => [],
-    var: () => [],
-    load: (n) => [n.index],
-    unary: (n) => [n.a],
-    binary: (n) => [n.a, n.b],
-    fma: (n) => [n.a, n.b, n.c],
-    select: (n) => [n.cond, n.a, n.b],
-    cast: (n) => [n.a],
-    splat: (n) => [n.a],
-    extract: (n) => [n.a],
-    shuffle: (n) => [n.a, n.b],
-    narrow: (n) => [n.a, n.b],
-    extmul: (n) => [n.a, n.b],
-    dot16: (n) => [n.a, n.b],
-    dot8: (n) => [n.a, n.b, n.acc],
-    call: (n) => n.args,
-  };
-  return visit(table, x);
-}
-
 /** True when nothing in the expression reads memory or one of the names. */
 export function isInvariant(x: Expr, changing: ReadonlySet<string>): boolean {
   if (x.kind === "load") return false;
   if (x.kind === "var") return !changing.has(x.name);
-  return operands(x).every((o) => isInvariant(o, changing));
+  return operandsOf(x).every((o) => isInvariant(o, changing));
 }
 
 interface Reads {
@@ -147,17 +125,6 @@ function readsOf(s: Stmt): Reads {
 export function expressionsOf(s: Stmt): readonly Expr[] {
   const { addresses, values } = readsOf(s);
   return [...addresses, ...values];
-}
-
-export const nestedBlocks = (s: Stmt): readonly (readonly Stmt[])[] =>
-  s.kind === "for" ? [s.body] : s.kind === "if" ? [s.then, s.else] : [];
-
-/** Calls `visitor` for each statement, outer ones first. */
-export function walk(body: readonly Stmt[], visitor: (s: Stmt) => void): void {
-  for (const s of body) {
-    visitor(s);
-    for (const block of nestedBlocks(s)) walk(block, visitor);
-  }
 }
 
 const MONOTONE: ReadonlySet<string> = new Set(["add", "mul", "div", "rem", "min", "shl", "shr"]);
@@ -201,13 +168,13 @@ export function analyse(kernel: Kernel, nonNegativeArgs: ReadonlySet<string>): F
     if (list === undefined) definitions.set(name, [value]);
     else list.push(value);
   };
-  walk(kernel.body, (s) => {
+  eachStmt(kernel.body, (s) => {
     if (s.kind === "for") define(s.var, s.begin);
     if (s.kind === "let" || s.kind === "reg" || s.kind === "set") define(s.name, s.value);
     if (s.kind === "reg") regs.add(s.name);
   });
   const affines = new Map<string, Affine>();
-  walk(kernel.body, (s) => {
+  eachStmt(kernel.body, (s) => {
     if (s.kind !== "let" || s.value.type !== "i32") return;
     const a = affineOf(s.value, affines);
     if ([...a.terms.values()].every((t) => isInvariant(t.expr, regs))) affines.set(s.name, a);
@@ -228,7 +195,7 @@ function namesRead(
   };
   const scan = (x: Expr): void => {
     if (x.kind === "load") address(x.index);
-    else if (x.kind !== "var") operands(x).forEach(scan);
+    else if (x.kind !== "var") operandsOf(x).forEach(scan);
     else {
       read.add(x.name);
       const value = pending.get(x.name);
@@ -236,10 +203,10 @@ function namesRead(
       if (value !== undefined) scan(value);
     }
   };
-  walk(body, (s) => {
+  eachStmt(body, (s) => {
     if (s.kind === "let" && affines.has(s.name)) pending.set(s.name, s.value);
   });
-  walk(body, (s) => {
+  eachStmt(body, (s) => {
     const { addresses, values } = readsOf(s);
     addresses.forEach(address);
     if (s.kind !== "let" || !affines.has(s.name)) values.forEach(scan);

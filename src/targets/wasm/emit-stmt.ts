@@ -1,7 +1,9 @@
 /** @file Statements of the kernel IR, loops with their pointers, and outlined loop bodies. */
+
 import { type ByKind, type Expr, type Stmt, visit } from "../../kernel/ir.ts";
+import { eachStmt, operandsOf } from "../../kernel/walk.ts";
 import { sizeOf } from "../../tensor/dtype.ts";
-import { affineOf, expressionsOf, operands, substitute, walk, withConstant } from "./affine.ts";
+import { affineOf, expressionsOf, substitute, withConstant } from "./affine.ts";
 import { valTypeOf } from "./arithmetic.ts";
 import { emitExpr, pushConstant, vectorConstantKey } from "./emit-expr.ts";
 import { emitCopy, emitFill, emitStore } from "./emit-memory.ts";
@@ -132,9 +134,9 @@ function hoistConstants(e: Emitter, s: Loop): string[] {
   const scan = (x: Expr): void => {
     const key = vectorConstantKey(x);
     if (key !== null && !e.constants.has(key)) found.set(key, x);
-    operands(x).forEach(scan);
+    operandsOf(x).forEach(scan);
   };
-  walk(s.body, (inner) => {
+  eachStmt(s.body, (inner) => {
     if (inner.kind === "for") innermost = false;
     expressionsOf(inner).forEach(scan);
   });
@@ -163,9 +165,9 @@ function freeNames(s: Loop): FreeNames | null {
   const scan = (x: Expr): void => {
     if (x.kind === "var") used.add(x.name);
     if (x.kind === "load") buffers.add(x.buffer);
-    operands(x).forEach(scan);
+    operandsOf(x).forEach(scan);
   };
-  walk(s.body, (inner) => {
+  eachStmt(s.body, (inner) => {
     expressionsOf(inner).forEach(scan);
     if (inner.kind === "for") defined.add(inner.var);
     if (inner.kind === "let" || inner.kind === "reg") defined.add(inner.name);
@@ -182,7 +184,7 @@ function closeOver(e: Emitter, names: readonly string[]): string[] {
   const all = new Set(names);
   const scan = (x: Expr): void => {
     if (x.kind === "var") all.add(x.name);
-    operands(x).forEach(scan);
+    operandsOf(x).forEach(scan);
   };
   for (const name of names) {
     for (const term of e.facts.affines.get(name)?.terms.values() ?? []) scan(term.expr);

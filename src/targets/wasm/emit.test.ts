@@ -1,4 +1,5 @@
 import { test } from "node:test";
+import { assertSame } from "../../../test/support/wasm-kernel.ts";
 import {
   add,
   binary,
@@ -23,7 +24,6 @@ import {
 import type { BinaryOp, KType, UnaryOp } from "../../kernel/ir.ts";
 import { DTYPES, type DType, type TypedArray } from "../../tensor/dtype.ts";
 import { makeRng } from "../../util/rng.ts";
-import { assertSame } from "./testing.ts";
 
 const SPECIAL = [0, -0, 1, -1, 0.5, 1.5, 2.5, -2.5, Number.NaN, Infinity, -Infinity, 3e38, 1e-40];
 

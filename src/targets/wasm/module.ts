@@ -4,9 +4,9 @@
  */
 import type { Expr, Kernel, Stmt } from "../../kernel/ir.ts";
 import type { Call, Port, Program, Segment } from "../../kernel/program.ts";
+import { eachExpr } from "../../kernel/walk.ts";
 import { elementCount } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
-import { expressionsOf, operands, walk } from "./affine.ts";
 import { emitKernel } from "./emit.ts";
 import {
   ByteSink,
@@ -51,12 +51,8 @@ const VARIANTS: Readonly<Record<string, WasmFeatures>> = {
 
 function uses(body: readonly Stmt[], test: (x: Expr) => boolean): boolean {
   let found = false;
-  const scan = (x: Expr): void => {
-    if (test(x)) found = true;
-    else operands(x).forEach(scan);
-  };
-  walk(body, (s) => {
-    expressionsOf(s).forEach(scan);
+  eachExpr(body, (x) => {
+    found ||= test(x);
   });
   return found;
 }

@@ -2,18 +2,18 @@
  * @file Strength reduction of addresses: which byte pointers a loop keeps and advances, so that its loads
  * and stores need no index arithmetic.
  */
+
 import type { Expr, Stmt } from "../../kernel/ir.ts";
+import { eachStmt, operandsOf } from "../../kernel/walk.ts";
 import {
   type Affine,
   affineOf,
   expressionsOf,
   type Facts,
   isInvariant,
-  operands,
   substitute,
   termsKey,
   termsNonNegative,
-  walk,
 } from "./affine.ts";
 
 export type Loop = Extract<Stmt, { readonly kind: "for" }>;
@@ -53,7 +53,7 @@ function collect(body: readonly Stmt[], facts: Facts, always: boolean, out: Use[
   };
   const loads = (x: Expr): void => {
     if (x.kind === "load") add(x.buffer, x.index, always);
-    operands(x).forEach(loads);
+    operandsOf(x).forEach(loads);
   };
   for (const s of body) {
     expressionsOf(s).forEach(loads);
@@ -74,7 +74,7 @@ function collect(body: readonly Stmt[], facts: Facts, always: boolean, out: Use[
 /** Names a loop defines or assigns, its own variable excluded. */
 function changedBy(s: Loop): Set<string> {
   const names = new Set<string>();
-  walk(s.body, (inner) => {
+  eachStmt(s.body, (inner) => {
     if (inner.kind === "for") names.add(inner.var);
     if (inner.kind === "let" || inner.kind === "reg" || inner.kind === "set") names.add(inner.name);
   });

@@ -1,12 +1,12 @@
 /** @file For tests: runs one kernel as compiled WebAssembly and in the interpreter, on equal memory. */
 import assert from "node:assert/strict";
-import { interpretKernel } from "../../kernel/interpret.ts";
-import type { Kernel } from "../../kernel/ir.ts";
-import type { Program } from "../../kernel/program.ts";
-import { DTYPES, type TypedArray } from "../../tensor/dtype.ts";
-import { alignUp } from "../../util/math.ts";
-import { instantiateModel } from "./loader.ts";
-import { emitModule, type ModuleOptions } from "./module.ts";
+import { interpretKernel } from "../../src/kernel/interpret.ts";
+import type { Kernel } from "../../src/kernel/ir.ts";
+import type { Program } from "../../src/kernel/program.ts";
+import { instantiateModel } from "../../src/targets/wasm/loader.ts";
+import { emitModule, type ModuleOptions } from "../../src/targets/wasm/module.ts";
+import { DTYPES, type TypedArray } from "../../src/tensor/dtype.ts";
+import { alignUp } from "../../src/util/math.ts";
 
 /** Contents of the kernel's buffers by name; missing ones start as zeros. */
 export type Contents = Readonly<Record<string, TypedArray>>;
