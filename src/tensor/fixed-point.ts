@@ -59,8 +59,21 @@ export function roundingDivideByPot(x: number, exponent: number): number {
   return Math.floor((x + (x < 0 ? half - 1 : half)) / 2 ** exponent);
 }
 
+/**
+ * Where the right shift sends halves: "away" from zero (the published definition, kept by most kernels)
+ * or "up" (the matrix kernels behind convolution and fully connected layers).
+ */
+export type Ties = "away" | "up";
+
 /** x (i32) times the real that `m` stands for, rounded as TensorFlow Lite rounds it. */
-export function multiplyByQuantizedMultiplier(x: number, m: FixedPoint): number {
+export function multiplyByQuantizedMultiplier(
+  x: number,
+  m: FixedPoint,
+  ties: Ties = "away",
+): number {
   const shifted = m.shift > 0 ? Math.imul(x, 2 ** m.shift) : x;
-  return roundingDivideByPot(roundingDoublingHighMul(shifted, m.multiplier), Math.max(0, -m.shift));
+  const high = roundingDoublingHighMul(shifted, m.multiplier);
+  const right = Math.max(0, -m.shift);
+  if (ties === "away" || right === 0) return roundingDivideByPot(high, right);
+  return Math.floor((high + 2 ** (right - 1)) / 2 ** right);
 }

@@ -151,9 +151,10 @@ function transposeConv(c: OpContext): Value {
   if (outputPad.some((p) => p < 0))
     throw malformed(`output shape [${size}] does not fit the input`);
   const bias = c.maybe(3);
-  const reals = [c.in(2), transpose(c, asReal(c, c.in(1)), [0, 1, 2, 3])].map((v) => asReal(c, v));
   const tail = bias === undefined ? [] : [realBias(c, bias, c.in(2), c.in(1))];
-  const y = c.emit(core.conv_transpose, [reals[0]!, transposedFilter(c, reals[1]!), ...tail], {
+  // [O, kh, kw, I] to [I, kh, kw, O].
+  const filter = transpose(c, asReal(c, c.in(1)), [3, 1, 2, 0]);
+  const y = c.emit(core.conv_transpose, [asReal(c, c.in(2)), filter, ...tail], {
     layout: "nhwc",
     stride,
     padBegin: pads.map((p) => p.before),
@@ -164,9 +165,6 @@ function transposeConv(c: OpContext): Value {
   });
   return asDeclared(c, activate(c, y, o.activation));
 }
-
-/** [O, kh, kw, I] to what conv_transpose takes. */
-const transposedFilter = (_c: OpContext, w: Value): Value => w;
 
 /** An integer bias as reals: its scale is the product of the operands' scales. */
 function realBias(c: OpContext, bias: Value, x: Value, w: Value): Value {

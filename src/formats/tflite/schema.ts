@@ -143,6 +143,7 @@ export const STRIDED_SLICE_OPTIONS = table(32, {
   offset: [5, "bool"],
 } as const);
 export const SPLIT_OPTIONS = table(35, { numSplits: [0, "i32"] } as const);
+export const SPLIT_V_OPTIONS = table(79, { numSplits: [0, "i32"] } as const);
 export const CAST_OPTIONS = table(37, { inType: [0, "i8"], outType: [1, "i8"] } as const);
 export const ARG_MAX_OPTIONS = table(40, { outputType: [0, "i8"] } as const);
 export const TRANSPOSE_CONV_OPTIONS = table(49, {

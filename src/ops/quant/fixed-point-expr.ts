@@ -17,19 +17,19 @@ import {
   sub,
 } from "../../kernel/build.ts";
 import { type Expr, isVector, type KType } from "../../kernel/ir.ts";
-import type { FixedPoint } from "../../tensor/fixed-point.ts";
+import type { FixedPoint, Ties } from "../../tensor/fixed-point.ts";
 
 const lift = (e: ExprLike): Expr => (typeof e === "number" ? i32(e) : e);
 
 /**
  * Rounds a 64-bit product: (p + 2^30) >> 31, then the rounding right shift; `right` is constant.
  */
-function roundProduct(product: Expr, right: number): Expr {
+function roundProduct(product: Expr, right: number, ties: Ties): Expr {
   const type: KType = product.type;
   const high = binary("shr", add(product, constant(type, 1n << 30n)), i32(31));
   if (right === 0) return high;
-  const sign = binary("shr", high, i32(63));
-  const nudged = add(add(high, constant(type, 1n << BigInt(right - 1))), sign);
+  const up = add(high, constant(type, 1n << BigInt(right - 1)));
+  const nudged = ties === "up" ? up : add(up, binary("shr", high, i32(63)));
   return binary("shr", nudged, i32(right));
 }
 
@@ -37,20 +37,20 @@ function roundProduct(product: Expr, right: number): Expr {
  * multiplyByQuantizedMultiplier of an i32 or i32x4 expression. `x` is used more than once for
  * vectors: pass a variable. The result is i32 or i32x4.
  */
-export function mulByFixedPoint(x: Expr, m: FixedPoint): Expr {
+export function mulByFixedPoint(x: Expr, m: FixedPoint, ties: Ties = "away"): Expr {
   const right = Math.max(0, -m.shift);
   const shifted = m.shift > 0 ? binary("shl", x, i32(m.shift)) : x;
   if (!isVector(x.type)) {
     const product = mul(cast("i64", "extend_s", shifted), i64(BigInt(m.multiplier)));
-    return cast("i32", "wrap", roundProduct(product, right));
+    return cast("i32", "wrap", roundProduct(product, right, ties));
   }
-  return mulLanes(shifted, constant("i32x4", m.multiplier), right);
+  return mulLanes(shifted, constant("i32x4", m.multiplier), right, ties);
 }
 
 /** i32x4 times i32x4 multipliers with one right shift for all lanes; `x` is used twice. */
-export function mulLanes(x: Expr, multiplier: Expr, right: number): Expr {
-  const low = roundProduct(extmul("i64x2", "low", x, multiplier), right);
-  const high = roundProduct(extmul("i64x2", "high", x, multiplier), right);
+export function mulLanes(x: Expr, multiplier: Expr, right: number, ties: Ties): Expr {
+  const low = roundProduct(extmul("i64x2", "low", x, multiplier), right, ties);
+  const high = roundProduct(extmul("i64x2", "high", x, multiplier), right, ties);
   return shuffle(cast("i32x4", "bits", low), cast("i32x4", "bits", high), [0, 2, 4, 6]);
 }
 
@@ -58,12 +58,19 @@ export function mulLanes(x: Expr, multiplier: Expr, right: number): Expr {
  * The scalar form with the multiplier and shift known only at run time (tables per channel):
  * i32 expressions, `shift` as in FixedPoint. Uses `shift` several times: pass a variable.
  */
-export function mulByFixedPointDynamic(x: Expr, multiplier: Expr, shift: Expr): Expr {
+export function mulByFixedPointDynamic(
+  x: Expr,
+  multiplier: Expr,
+  shift: Expr,
+  ties: Ties = "away",
+): Expr {
   const shifted = binary("shl", x, max(shift, i32(0)));
   const product = mul(cast("i64", "extend_s", shifted), cast("i64", "extend_s", multiplier));
   const high = binary("shr", add(product, i64(1n << 30n)), i32(31));
   const right = cast("i64", "extend_s", max(sub(lift(0), shift), i32(0)));
   const half = binary("shr_u", binary("shl", i64(1n), right), i64(1n));
+  const up = add(high, half);
+  if (ties === "up") return cast("i32", "wrap", binary("shr", up, right));
   const nudge = binary("and", binary("shr_u", high, i64(63n)), binary("min", half, i64(1n)));
-  return cast("i32", "wrap", binary("shr", sub(add(high, half), nudge), right));
+  return cast("i32", "wrap", binary("shr", sub(up, nudge), right));
 }

@@ -180,7 +180,7 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
     fixed,
     js: (acc, c) => {
       const m = fixed.length === 1 ? fixed[0]! : fixed[c]!;
-      return clamp(multiplyByQuantizedMultiplier(acc, m) + zero, lo, hi);
+      return clamp(multiplyByQuantizedMultiplier(acc, m, "up") + zero, lo, hi);
     },
     tables: uniform ? [mantissa] : [mantissa, { name: "shift", dtype: "i32", values: shifts }],
     vectorTables: uniform
@@ -197,8 +197,8 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
       if (uniform) return finish(mulByUniform(acc, m, shifts[0]!));
       return finish(
         isVector(acc.type)
-          ? shiftLanes(mulLanes(mul(acc, a), m, 0), b, bits)
-          : mulByFixedPointDynamic(acc, m, a),
+          ? shiftLanes(mulLanes(mul(acc, a), m, 0, "up"), b, bits)
+          : mulByFixedPointDynamic(acc, m, a, "up"),
       );
     },
   };
@@ -206,19 +206,19 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
 
 function mulByUniform(acc: Expr, mantissa: Expr, shift: number): Expr {
   if (mantissa.kind === "const") {
-    return mulByFixedPoint(acc, { multiplier: Number(mantissa.value), shift });
+    return mulByFixedPoint(acc, { multiplier: Number(mantissa.value), shift }, "up");
   }
-  if (!isVector(acc.type)) return mulByFixedPointDynamic(acc, mantissa, constant("i32", shift));
+  if (!isVector(acc.type))
+    return mulByFixedPointDynamic(acc, mantissa, constant("i32", shift), "up");
   const shifted = shift > 0 ? binary("shl", acc, constant("i32", shift)) : acc;
-  return mulLanes(shifted, mantissa, Math.max(0, -shift));
+  return mulLanes(shifted, mantissa, Math.max(0, -shift), "up");
 }
 
-/** Rounding right shift of i32x4, halves away from zero: by bits - log2(factor), lane by lane. */
+/** Rounding right shift of i32x4, halves up: by bits - log2(factor), lane by lane. */
 function shiftLanes(x: Expr, factor: Expr, bits: number): Expr {
   const half = (part: "low" | "high"): Expr => {
     const p = extmul("i64x2", part, x, factor);
-    const sign = binary("shr", p, constant("i32", 63));
-    const sum = add(add(p, constant("i64x2", 1n << BigInt(bits - 1))), sign);
+    const sum = add(p, constant("i64x2", 1n << BigInt(bits - 1)));
     return cast("i32x4", "bits", binary("shr", sum, constant("i32", bits)));
   };
   return shuffle(half("low"), half("high"), [0, 2, 4, 6]);
