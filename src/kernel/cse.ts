@@ -15,14 +15,16 @@ import {
 /** Numbers expressions so that equal numbers mean equal values at that point of the program. */
 class Numbering {
   private readonly kernel: Kernel;
-  private readonly ids = new Map<string, number>();
+  private readonly ids: Map<string, number>;
   private readonly versions = new Map<string, number>();
   private counter = 0;
   /** Numbers of expressions since the last change. */
   private known = new Map<Expr, number>();
 
-  constructor(kernel: Kernel) {
+  /** `ids` is shared by the passes over one kernel: they then number alike. */
+  constructor(kernel: Kernel, ids: Map<string, number>) {
     this.kernel = kernel;
+    this.ids = ids;
   }
 
   /** Registers assigned and buffers written get a new version: values read before are not theirs. */
@@ -76,7 +78,7 @@ function worthNaming(e: Expr): boolean {
   return !(e.kind === "binary" && e.op === "add" && e.type === "i32" && e.b.kind === "const");
 }
 
-/** Walks statements in order, telling what changes; both passes number alike because of it. */
+/** Walks statements in order, telling what changes; versions are then the same in both passes. */
 function walkChanges(
   n: Numbering,
   s: Stmt,
@@ -101,8 +103,8 @@ function walkChanges(
 }
 
 /** How often each value is asked for, not counting inside repeated expressions. */
-function countUses(kernel: Kernel): ReadonlyMap<number, number> {
-  const n = new Numbering(kernel);
+function countUses(kernel: Kernel, ids: Map<string, number>): ReadonlyMap<number, number> {
+  const n = new Numbering(kernel, ids);
   const uses = new Map<number, number>();
   const count = (e: Expr): Expr => {
     const id = n.number(e);
@@ -127,8 +129,9 @@ class Sharing {
   private readonly aliases = new Map<string, Expr>();
 
   constructor(kernel: Kernel) {
-    this.uses = countUses(kernel);
-    this.numbering = new Numbering(kernel);
+    const ids = new Map<string, number>();
+    this.uses = countUses(kernel, ids);
+    this.numbering = new Numbering(kernel, ids);
     this.fresh = freshNames(kernel);
     this.registers = registersOf(kernel.body);
   }

@@ -68,6 +68,21 @@ test("loads of constants leave loops that surely run; loads of what is written s
   assert.match(text, /let h\d* = w\[n\]\n {2}for i = 0 to 8 \{\n {4}store y\[i\] = \(\(h/);
 });
 
+test("only what occurs twice gets a name", () => {
+  const { text } = prepared(
+    `let u = a
+    store y[0] = u
+    reg r = a
+    for i = 0 to 8 {
+      set r = (r + (w[i] * u))
+      store y[i] = (sqrt((w[i] * u)) + r)
+    }`,
+    [0, 2],
+  );
+  assert.equal(text.match(/let /g)?.length, 1, text);
+  assert.match(text, /let s = \(w\[i\] \* a\)\n {4}set r = \(r \+ s\)/);
+});
+
 test("unrolled bodies keep their own names", () => {
   const { values, text } = prepared(
     `for i = 0 to 4 unroll {
