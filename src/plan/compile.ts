@@ -8,7 +8,7 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { Call, Port, Program } from "../kernel/program.ts";
 import type { Implementation, Operand, Primitive, Step } from "../primitives/primitive.ts";
-import { byteSize, tensorType } from "../tensor/tensor.ts";
+import { byteSize, type TensorType, tensorType } from "../tensor/tensor.ts";
 import { invariant, UserError } from "../util/errors.ts";
 import { type KnownValues, knownValues } from "./constants.ts";
 import { decodeStep } from "./decode.ts";
@@ -23,6 +23,8 @@ export interface CompileOptions {
 /** What was chosen for each node, for reports. */
 export interface CompiledNode {
   readonly node: Node;
+  readonly ins: readonly TensorType[];
+  readonly outs: readonly TensorType[];
   readonly implementation: string;
   /** Range of Program.steps that computes it. */
   readonly firstStep: number;
@@ -32,6 +34,8 @@ export interface CompiledNode {
 export interface CompileResult {
   readonly program: Program;
   readonly nodes: readonly CompiledNode[];
+  /** Is this value (of the compiled nodes) known at compile time? */
+  readonly isConstant: (v: Value) => boolean;
 }
 
 /** Memory below this address stays unused, so that 0 is no valid buffer. */
@@ -255,6 +259,8 @@ class Storage {
       }
       nodes.push({
         node,
+        ins: node.ins.map((v) => this.graph.values.get(v)!.type),
+        outs: node.outs.map((v) => this.graph.values.get(v)!.type),
         implementation: implementation.name,
         firstStep,
         stepCount: steps.length - firstStep,
@@ -277,7 +283,7 @@ class Storage {
       arenaBytes: plan.arenaBytes,
       meta: this.graph.meta,
     };
-    return { program, nodes };
+    return { program, nodes, isConstant: (v) => this.known.tensor(v) !== undefined };
   }
 
   /** Adds every constant some step reads to the pool; returns the pool entry of constant values. */
