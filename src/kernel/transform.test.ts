@@ -68,6 +68,21 @@ test("loads of constants leave loops that surely run; loads of what is written s
   assert.match(text, /let h\d* = w\[n\]\n {2}for i = 0 to 8 \{\n {4}store y\[i\] = \(\(h/);
 });
 
+test("loads are repeated after store, copy and fill", () => {
+  const { values } = prepared(
+    `store y[0] = a
+    store y[1] = sqrt(y[0])
+    copy y[0] = w[3] count 1
+    store y[2] = sqrt(y[0])
+    fill y[0] = 25 count 1
+    store y[3] = sqrt(y[0])
+    store y[0] = 36:f32
+    store y[4] = sqrt(y[0])`,
+    [0, 9],
+  );
+  assert.deepEqual(values.slice(0, 5), [36, 3, 2, 5, 6]);
+});
+
 test("only what occurs twice gets a name", () => {
   const { text } = prepared(
     `let u = a

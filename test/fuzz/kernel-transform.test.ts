@@ -11,8 +11,8 @@ import { verifyKernel } from "../../src/kernel/verify.ts";
 import { makeRng, type Rng } from "../../src/util/rng.ts";
 import { difference, type RandomKernel, randomKernel } from "./random-kernel.ts";
 
-const FIRST_SEED = 1;
-const COUNT = 200;
+const FIRST_SEED = Number(process.env["FUZZ_SEED"] ?? 1);
+const COUNT = Number(process.env["FUZZ_COUNT"] ?? 200);
 
 /** Every third kernel runs in place: its outputs lie where its inputs do. */
 function drawKernel(seed: number): RandomKernel {
@@ -29,7 +29,7 @@ function result(r: RandomKernel, kernel = r.kernel): ArrayBuffer {
 }
 
 for (const { name, run } of [...TRANSFORMS, { name: "prepare", run: prepareKernel }]) {
-  test(`${name} keeps the memory of random kernels`, () => {
+  test(`${name} keeps the memory of ${COUNT} random kernels from seed ${FIRST_SEED}`, () => {
     let changed = 0;
     for (let seed = FIRST_SEED; seed < FIRST_SEED + COUNT; seed++) {
       const r = drawKernel(seed);
