@@ -48,7 +48,8 @@ export function interpret(
   return graph.outputs.map((v) => env.get(v)!);
 }
 
-function evalNode(node: Node, ins: readonly Tensor[], graph: Graph): readonly Tensor[] {
+/** The results of one node, composite or not. */
+export function evalNode(node: Node, ins: readonly Tensor[], graph: Graph): readonly Tensor[] {
   const types = node.outs.map((v) => graph.values.get(v)!.type);
   if (node.op.eval !== undefined) return evalTensors(node.op, ins, node.attrs, types);
   if (node.op.decompose === undefined) {

@@ -99,6 +99,8 @@ export interface Op<A extends Attrs = Attrs> {
   readonly view?: boolean;
   /** A unary element-wise function on f32, by its name in src/ops/scalar.ts: can be fused as an activation. */
   readonly scalar?: string;
+  /** What the op can compute on the way out: attribute `act`, or a residual as its fourth input. */
+  readonly fuses?: { readonly act?: boolean; readonly residual?: boolean };
   readonly samples: readonly Sample<A>[];
 }
 

@@ -1,0 +1,35 @@
+/** @file Computes ahead what depends on constants alone. */
+
+import type { Node } from "../graph/graph.ts";
+import { evalNode } from "../graph/interpret.ts";
+import { type NodeRule, type RewriteContext, rewrite } from "../graph/rewrite.ts";
+import { byteSize, withType } from "../tensor/tensor.ts";
+import { definePass } from "./pass.ts";
+import { readsStorage } from "./rules.ts";
+
+/** Results larger than their operands are only stored up to this size. */
+const MAX_GROWTH_BYTES = 4096;
+
+function worthStoring(node: Node, ctx: RewriteContext): boolean {
+  const before = node.ins.reduce((sum, v) => sum + byteSize(ctx.typeOf(v)), 0);
+  const after = node.outs.reduce((sum, v) => sum + byteSize(ctx.typeOf(v)), 0);
+  return after <= Math.max(before, MAX_GROWTH_BYTES);
+}
+
+const fold: NodeRule = (node, ctx) => {
+  const ins = node.ins.map((v) => ctx.constant(v) ?? ctx.builder.constantOf(ctx.value(v)));
+  if (ins.length === 0 || ins.some((t) => t === undefined)) return null;
+  const tensors = ins.map((t) => t!);
+  if (readsStorage(node, tensors[0]!.type) || !worthStoring(node, ctx)) return null;
+  const outs = evalNode(node, tensors, ctx.graph);
+  return node.outs.map((v, i) =>
+    ctx.builder.constant(withType(outs[i]!, ctx.typeOf(v)), ctx.graph.values.get(v)!.name),
+  );
+};
+
+export const foldConstants = definePass({
+  name: "fold-constants",
+  doc: `Evaluates nodes whose inputs are all constants. Leaves the reading of compressed weights (casts
+    from half precision, dequantize) and results that would be much larger than their operands.`,
+  run: (graph) => rewrite(graph, fold),
+});

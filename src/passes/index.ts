@@ -1,0 +1,76 @@
+/** @file The passes, and the two lists in which they are run: read them aloud. */
+import { cancelTransposes } from "./cancel-transposes.ts";
+import { foldAffine } from "./fold-affine.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { fuseActivations } from "./fuse-activations.ts";
+import { fuseFunctions } from "./fuse-functions.ts";
+import { fuseNorms } from "./fuse-norms.ts";
+import { fuseQdq } from "./fuse-qdq.ts";
+import { fuseResidual } from "./fuse-residual.ts";
+import { legalizeQuant } from "./legalize-quant.ts";
+import { lowerLut } from "./lower-lut.ts";
+import { matmulToLinear } from "./matmul-to-linear.ts";
+import { mergeEqual } from "./merge-equal.ts";
+import { mergeReshapes } from "./merge-reshapes.ts";
+import { type Pass, untilStable } from "./pass.ts";
+import { removeDead } from "./remove-dead.ts";
+import { removeDeadChannels } from "./remove-dead-channels.ts";
+import { removeIdentities } from "./remove-identities.ts";
+import { toLayout } from "./to-layout.ts";
+
+export { definePass, type Pass, type PassEvent, type RunPassesOptions, runPasses } from "./pass.ts";
+export { type Layout, toLayout } from "./to-layout.ts";
+
+const simplify = untilStable("simplify", [
+  removeDead,
+  foldConstants,
+  removeIdentities,
+  mergeReshapes,
+  mergeEqual,
+]);
+
+/** Portable clean-up: the result has the operators that interchange formats know. */
+export const cleanup: readonly Pass[] = [
+  simplify,
+  fuseNorms,
+  fuseFunctions,
+  matmulToLinear,
+  untilStable("fold", [foldAffine, foldConstants, removeIdentities]),
+  fuseQdq,
+  cancelTransposes,
+  removeDeadChannels,
+  simplify,
+];
+
+/** What compiled code wants: one layout, fused operators, no quantised arithmetic without a kernel. */
+export const toTarget: readonly Pass[] = [
+  toLayout("nhwc"),
+  simplify,
+  fuseResidual,
+  fuseActivations,
+  lowerLut,
+  legalizeQuant,
+  simplify,
+];
+
+/** Every pass by itself. */
+export const allPasses: readonly Pass[] = [
+  removeDead,
+  foldConstants,
+  removeIdentities,
+  mergeReshapes,
+  mergeEqual,
+  fuseNorms,
+  fuseFunctions,
+  matmulToLinear,
+  foldAffine,
+  fuseQdq,
+  cancelTransposes,
+  removeDeadChannels,
+  toLayout("nhwc"),
+  toLayout("nchw"),
+  fuseResidual,
+  fuseActivations,
+  lowerLut,
+  legalizeQuant,
+];
