@@ -4,6 +4,7 @@ import { bytesOf, elementCount, type Tensor, tensorType, zeros } from "../../ten
 import { UserError } from "../../util/errors.ts";
 import { checkLimit, checkShape, LIMITS } from "../limits.ts";
 import type { SparseTensorProto, StringEntry, TensorProto } from "./proto.ts";
+import type { Draft } from "./wire.ts";
 
 /** TensorProto.DataType of each dtype. */
 export const DATA_TYPE: Readonly<Record<DType, number>> = {
@@ -191,6 +192,6 @@ export function denseTensor(p: SparseTensorProto, external: ExternalData | undef
 }
 
 /** The message of a tensor; quantisation parameters are not part of it. */
-export function protoOfTensor(t: Tensor, name: string): Partial<TensorProto> {
+export function protoOfTensor(t: Tensor, name: string): Draft<TensorProto> {
   return { dims: [...t.type.shape], dataType: DATA_TYPE[t.type.dtype], name, rawData: bytesOf(t) };
 }

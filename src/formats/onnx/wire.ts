@@ -250,8 +250,15 @@ function joined(before: unknown, more: Numbers, where: string): Numbers {
   return out;
 }
 
+/** A message to be encoded: any field may be left out, at any depth. */
+export type Draft<T> = T extends ArrayBufferView | number | string | undefined
+  ? T
+  : T extends readonly (infer E)[]
+    ? readonly Draft<E>[]
+    : { readonly [K in keyof T]?: Draft<T[K]> };
+
 /** Encodes a message; absent, zero and empty fields are left out, so equal messages give equal bytes. */
-export function encodeMessage<T>(schema: Schema<T>, value: Partial<T>): Uint8Array {
+export function encodeMessage<T>(schema: Schema<T>, value: Draft<T>): Uint8Array {
   const writer = new BinaryWriter();
   writeMessage(writer, schema as unknown as Schema<never>, value as Record<string, unknown>);
   return writer.finish();

@@ -1,0 +1,131 @@
+/** @file Collects nodes and initialisers of an ONNX graph; names are settled when it is finished. */
+import { type DType, isBig } from "../../../tensor/dtype.ts";
+import { scalarOf, type Tensor, tensorOf } from "../../../tensor/tensor.ts";
+import { ATTRIBUTE, type AttributeProto, type NodeProto, type TensorProto } from "../proto.ts";
+import { protoOfTensor } from "../tensors.ts";
+import type { Draft } from "../wire.ts";
+
+/** An attribute without its name. */
+export type AttributeValue = Omit<Draft<AttributeProto>, "name"> & { readonly type: number };
+
+const utf8 = new TextEncoder();
+export const int = (i: number | boolean): AttributeValue => ({
+  type: ATTRIBUTE.int,
+  i: Number(i),
+});
+export const float = (f: number): AttributeValue => ({ type: ATTRIBUTE.float, f: Math.fround(f) });
+export const ints = (list: readonly number[]): AttributeValue => ({
+  type: ATTRIBUTE.ints,
+  ints: list,
+});
+export const text = (s: string): AttributeValue => ({
+  type: ATTRIBUTE.string,
+  s: utf8.encode(s),
+});
+
+export type AttributeMap = Readonly<Record<string, AttributeValue>>;
+
+interface DraftNode {
+  readonly opType: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attributes: AttributeMap;
+  readonly layer: string;
+}
+
+export class OnnxWriter {
+  private readonly nodes: DraftNode[] = [];
+  private readonly initializers = new Map<string, Tensor>();
+  private readonly shared = new Map<string, string>();
+  private next = 0;
+  /** Name of the layer the nodes emitted next belong to. */
+  layer = "";
+
+  private fresh(): string {
+    return `\0${this.next++}`;
+  }
+
+  /** Emits a node; returns the names of its results. */
+  emitAll(
+    opType: string,
+    input: readonly string[],
+    attributes: AttributeMap,
+    results: number,
+  ): readonly string[] {
+    const output = Array.from({ length: results }, () => this.fresh());
+    this.nodes.push({ opType, input, output, attributes, layer: this.layer });
+    return output;
+  }
+
+  emit(opType: string, input: readonly string[], attributes: AttributeMap = {}): string {
+    return this.emitAll(opType, input, attributes, 1)[0]!;
+  }
+
+  initializer(t: Tensor): string {
+    const name = this.fresh();
+    this.initializers.set(name, t);
+    return name;
+  }
+
+  private sharedConstant(key: string, make: () => Tensor): string {
+    let name = this.shared.get(key);
+    if (name === undefined) {
+      name = this.initializer(make());
+      this.shared.set(key, name);
+    }
+    return name;
+  }
+
+  /** A vector of i64: shapes, axes, pads. */
+  vector(values: readonly number[]): string {
+    return this.sharedConstant(`i64[] ${values}`, () => tensorOf("i64", [values.length], values));
+  }
+
+  scalar(dtype: DType, x: number): string {
+    const value = isBig(dtype) ? Math.trunc(x) : x;
+    return this.sharedConstant(`${dtype} ${Object.is(x, -0) ? "-0" : x}`, () =>
+      scalarOf(dtype, value),
+    );
+  }
+
+  /**
+   * The graph's parts with every provisional name replaced: those in `chosen` as given there, the
+   * others by node and number.
+   */
+  finish(chosen: ReadonlyMap<string, string>): {
+    readonly node: readonly Draft<NodeProto>[];
+    readonly initializer: readonly Draft<TensorProto>[];
+  } {
+    const taken = new Set(chosen.values());
+    const names = new Map(chosen);
+    const settle = (name: string, base: string): void => {
+      if (!name.startsWith("\0") || names.has(name)) return;
+      let candidate = base;
+      for (let i = 1; taken.has(candidate); i++) candidate = `${base}_${i}`;
+      taken.add(candidate);
+      names.set(name, candidate);
+    };
+    for (const name of this.initializers.keys()) settle(name, "constant");
+    for (const n of this.nodes) for (const o of n.output) settle(o, n.layer || n.opType);
+    const resolve = (name: string): string => names.get(name) ?? name;
+    const used = new Set<string>();
+    const unique = (base: string): string => {
+      let candidate = base;
+      for (let i = 1; used.has(candidate); i++) candidate = `${base}_${i}`;
+      used.add(candidate);
+      return candidate;
+    };
+    return {
+      node: this.nodes.map((n) => ({
+        opType: n.opType,
+        name: unique(n.layer || n.opType),
+        input: n.input.map(resolve),
+        output: n.output.map(resolve),
+        attribute: Object.entries(n.attributes).map(
+          ([name, a]) => ({ name, ...a }) as AttributeProto,
+        ),
+      })),
+      initializer: [...this.initializers].map(([name, t]) => protoOfTensor(t, resolve(name))),
+    };
+  }
+}
