@@ -5,10 +5,16 @@
 import * as S from "../../src/formats/tflite/schema.ts";
 import type { TypedArray } from "../../src/tensor/dtype.ts";
 import { makeRng } from "../../src/util/rng.ts";
-import { type WriteOperator, type WriteTensor, writeTflite } from "./tflite-writer.ts";
+import {
+  type WriteModel,
+  type WriteOperator,
+  type WriteTensor,
+  writeTflite,
+} from "./tflite-writer.ts";
 
 export interface TfliteCase {
   readonly name: string;
+  readonly model: WriteModel;
   readonly bytes: Uint8Array;
 }
 
@@ -95,7 +101,7 @@ function one(
   const present = ins.filter((t) => t !== null);
   const tensors = [...present, ...outs].map((t, i) => ({ ...t, name: `t${i}` }));
   const index = (t: WriteTensor | null): number => (t === null ? -1 : present.indexOf(t));
-  const bytes = writeTflite({
+  const model: WriteModel = {
     tensors,
     operators: [
       {
@@ -107,8 +113,8 @@ function one(
     ],
     inputs: present.flatMap((t, i) => (t.data === undefined ? [i] : [])),
     outputs: outs.map((_, i) => present.length + i),
-  });
-  return { name, bytes };
+  };
+  return { name, model, bytes: writeTflite(model) };
 }
 
 const POOL = { strideW: 2, strideH: 2, filterW: 3, filterH: 3 };

@@ -4,7 +4,7 @@
  */
 import type { Port, Program } from "../../kernel/program.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { instantiateModel } from "./loader.ts";
+import { loaderSource } from "./loader.ts";
 import { emitModule, type ModuleOptions, type WasmModule } from "./module.ts";
 
 export interface ArtefactOptions extends ModuleOptions {
@@ -49,17 +49,6 @@ function typeText({ type }: Port): string {
   return `${base}{${entry}}`;
 }
 
-/** The source of the loader, without comments and indentation. */
-function loaderText(): string {
-  const text = instantiateModel
-    .toString()
-    .replace(/^\s*\/\/.*$/gm, "")
-    .replace(/[ \t]+/g, " ")
-    .replace(/\s*\n\s*/g, "\n");
-  // Bundlers that keep function names call this helper, which is not part of the function's source.
-  return text.includes("__name(") ? `((__name) => ${text})((f) => f)` : text;
-}
-
 function base64(bytes: Uint8Array): string {
   let binary = "";
   for (let i = 0; i < bytes.length; i += 0x8000) {
@@ -86,7 +75,7 @@ function javaScript(
   return `/**
  * ${inComment(program.name)}, compiled by tersor.
 ${describePorts("input", program.inputs)}${describePorts("output", program.outputs)} */
-const instantiate = ${loaderText()};
+const instantiate = ${loaderSource()};
 
 async function bytesOf(source) {
   source = await source;
