@@ -140,6 +140,12 @@ class Storage {
       for (const v of node.ins) this.lastUse.set(v, Math.max(t - 1, 0));
     }
     for (const v of this.graph.outputs) this.lastUse.set(v, this.stepCount);
+    // What reads a view reads the memory it looks at; a view may come after a node that could take it over.
+    for (const { node } of [...this.schedule].reverse()) {
+      if (node.op.view !== true) continue;
+      const seen = Math.max(...node.outs.map((v) => this.lastUse.get(v) ?? 0));
+      for (const v of node.ins) this.lastUse.set(v, Math.max(this.lastUse.get(v) ?? 0, seen));
+    }
   }
 
   private sizeOf(v: Value): number {
