@@ -162,15 +162,19 @@ const resize: NonNullable<ExportTable["resize"]> = {
             type: { dtype: "f32", shape: [attrs.roi.length] },
             data: Float32Array.from(attrs.roi),
           });
-    const y = x.w.emit("Resize", [input, roi, ...extents(x, attrs.size, attrs.scales)], {
-      axes: ints(axes),
-      mode: text(attrs.mode),
-      coordinate_transformation_mode: text(attrs.coordinates),
-      nearest_mode: text(attrs.nearest),
-      cubic_coeff_a: float(attrs.cubicA ?? -0.75),
-      exclude_outside: int(attrs.excludeOutside ?? false),
-      extrapolation_value: float(attrs.extrapolation ?? 0),
-    });
+    const y = x.w.emit(
+      "Resize",
+      [input, roi, ...extents(x, attrs.size, attrs.roi ? undefined : attrs.scales)],
+      {
+        axes: ints(axes),
+        mode: text(attrs.mode),
+        coordinate_transformation_mode: text(attrs.coordinates),
+        nearest_mode: text(attrs.nearest),
+        cubic_coeff_a: float(attrs.cubicA ?? -0.75),
+        exclude_outside: int(attrs.excludeOutside ?? false),
+        extrapolation_value: float(attrs.extrapolation ?? 0),
+      },
+    );
     return x.fromFirst(y, rank, attrs.layout);
   },
 };
@@ -188,6 +192,24 @@ function extents(
   const data = Float32Array.from(scales);
   return [x.w.initializer({ type: { dtype: "f32", shape: [data.length] }, data })];
 }
+
+/** ONNX's indices count the elements of the channels-first tensor, as the operator's do. */
+const maxPoolIndices: NonNullable<ExportTable["max_pool_indices"]> = {
+  run: (x) => {
+    const { layout, storageOrder } = x.attrs;
+    const rank = x.rank(0);
+    const attributes = { ...poolAttributes(x.attrs), storage_order: int(storageOrder) };
+    const input = x.toFirst(x.real(0), rank, layout);
+    const results = x.w.emitAll("MaxPool", [input], attributes, 2);
+    return results.map((name) => x.fromFirst(name, rank, layout));
+  },
+};
+
+const gridSample: NonNullable<ExportTable["grid_sample"]> = image("GridSample", (a) => ({
+  mode: text(a.mode),
+  padding_mode: text(a.padding),
+  align_corners: int(a.alignCorners),
+}));
 
 export const nnExports: ExportTable = {
   conv,
@@ -207,6 +229,9 @@ export const nnExports: ExportTable = {
     beta: float(a.beta),
     bias: float(a.bias),
   })),
+  lp_pool: image("LpPool", (a) => ({ ...poolAttributes(a), p: int(a.p) })),
+  max_pool_indices: maxPoolIndices,
+  grid_sample: gridSample,
   layer_norm: layerNorm,
   rms_norm: rmsNorm,
   resize,
