@@ -57,15 +57,22 @@ export function checkShape(name: string, t: TensorType, shape: readonly number[]
   }
 }
 
-/** A tensor inside a kernel, read and written as reals of one register type. */
-export interface Port {
+/** An input inside a kernel, read as reals of one register type. */
+export interface InPort {
   readonly type: TensorType;
   read(index: ExprLike): Expr;
+}
+
+/** An output inside a kernel, written as reals of one register type. */
+export interface OutPort {
+  readonly type: TensorType;
   write(index: ExprLike, value: Expr): void;
+  /** Stores a register of the element's own type. */
+  store(index: ExprLike, value: Expr): void;
 }
 
 /**
- * Declares the buffers of an op in the order Op.lower promises; every port is read and written in `real`.
+ * Declares the buffers of an op in the order Op.lower promises; everything is read and written in `real`.
  * Call at the top of the kernel. Integers that are not quantised are converted as docs/ir.md says.
  */
 export function declarePorts(
@@ -73,27 +80,25 @@ export function declarePorts(
   ins: readonly TensorType[],
   outs: readonly TensorType[],
   real: RealType,
-): { readonly ins: readonly Port[]; readonly outs: readonly Port[] } {
+): { readonly ins: readonly InPort[]; readonly outs: readonly OutPort[] } {
   const buffers = declare(k, ins, outs);
-  const port = (type: TensorType, buffer: (typeof buffers.ins)[number]): Port => {
-    if (real === "f64") {
-      return {
-        type,
-        read: (i) => convert(k.load(buffer, i), type.dtype, "f64"),
-        write: (i, v) => k.store(buffer, i, convert(v, "f64", type.dtype)),
-      };
-    }
-    return { type, read: realReader(k, buffer, type), write: realWriter(k, buffer, type) };
+  const direct = (type: TensorType): boolean => real === "f64" && type.quant === undefined;
+  const input = (type: TensorType, i: number): InPort => {
+    const buffer = buffers.ins[i]!;
+    if (direct(type)) return { type, read: (at) => convert(k.load(buffer, at), type.dtype, "f64") };
+    const read = realReader(k, buffer, type);
+    return { type, read: (at) => convert(read(at), "f32", real) };
   };
-  return {
-    ins: ins.map((t, i) => port(t, buffers.ins[i]!)),
-    outs: outs.map((t, i) => port(t, buffers.outs[i]!)),
+  const output = (type: TensorType, i: number): OutPort => {
+    const buffer = buffers.outs[i]!;
+    const store = (at: ExprLike, v: Expr): void => k.store(buffer, at, v);
+    if (direct(type))
+      return { type, write: (at, v) => store(at, convert(v, "f64", type.dtype)), store };
+    const write = realWriter(k, buffer, type);
+    return { type, write: (at, v) => write(at, convert(v, real, "f32")), store };
   };
+  return { ins: ins.map(input), outs: outs.map(output) };
 }
-
-/** Rounds a double to what a register of the dtype's real type holds. */
-export const roundReal = (dtype: DType): ((x: number) => number) =>
-  dtype === "f64" ? (x) => x : Math.fround;
 
 /** Lowest value of a dtype as the start of a maximum. */
 export function lowest(dtype: DType): Expr {

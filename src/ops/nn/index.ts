@@ -4,12 +4,17 @@ import { averagePool } from "./average-pool.ts";
 import { batchNorm } from "./batch-norm.ts";
 import { conv } from "./conv.ts";
 import { convTranspose } from "./conv-transpose.ts";
+import { gridSample } from "./grid-sample.ts";
 import { instanceNorm } from "./instance-norm.ts";
 import { linear } from "./linear.ts";
+import { lpPool } from "./lp-pool.ts";
 import { lrn } from "./lrn.ts";
 import { matmul } from "./matmul.ts";
 import { maxPool } from "./max-pool.ts";
+import { maxPoolIndices } from "./max-pool-indices.ts";
+import { nonMaxSuppression } from "./non-max-suppression.ts";
 import { resize } from "./resize.ts";
+import { roiAlign } from "./roi-align.ts";
 import { layerNorm, rmsNorm } from "./row-norm.ts";
 
 export const nnOps = {
@@ -18,6 +23,8 @@ export const nnOps = {
   matmul,
   max_pool: maxPool,
   average_pool: averagePool,
+  lp_pool: lpPool,
+  max_pool_indices: maxPoolIndices,
   batch_norm: batchNorm,
   layer_norm: layerNorm,
   rms_norm: rmsNorm,
@@ -25,4 +32,7 @@ export const nnOps = {
   lrn,
   conv_transpose: convTranspose,
   resize,
+  grid_sample: gridSample,
+  roi_align: roiAlign,
+  non_max_suppression: nonMaxSuppression,
 } satisfies Record<string, Op>;

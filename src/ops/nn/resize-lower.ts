@@ -18,7 +18,8 @@ import {
 import { type Expr, type Kernel, scalarTypeOf } from "../../kernel/ir.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
-import { declarePorts, type Port, realTypeOf } from "./access.ts";
+import { declarePorts, realTypeOf } from "./access.ts";
+import { cubicExprs } from "./cubic.ts";
 import { axisMaps, type ResizeAttrs } from "./resize.ts";
 import { type AxisMap, coordinate } from "./resize-map.ts";
 import { gridOf } from "./spatial.ts";
@@ -51,17 +52,6 @@ function nearestExpr(mode: ResizeAttrs["nearest"], x: Expr): Expr {
     case "round_prefer_ceil":
       return unary("floor", add(x, lit(0.5)));
   }
-}
-
-/** The polynomials of cubicWeights. */
-function cubicExprs(k: KernelBuilder, r: Expr, a: number): readonly Expr[] {
-  const far = (t: Expr): Expr => {
-    const inner = sub(mul(lit(a), t), lit(5 * a));
-    return sub(mul(add(mul(inner, t), lit(8 * a)), t), lit(4 * a));
-  };
-  const near = (t: Expr): Expr => add(mul(mul(sub(mul(lit(a + 2), t), lit(a + 3)), t), t), lit(1));
-  const rest = k.let("rest", sub(lit(1), r));
-  return [far(k.let("t", add(r, lit(1)))), near(r), near(rest), far(k.let("t", sub(lit(2), r)))];
 }
 
 function weightsExpr(
@@ -145,7 +135,7 @@ export function lowerResize(
     io = copyPort(k, ins, outs);
   } else {
     const ports = declarePorts(k, ins, outs, real);
-    const [x, y] = [ports.ins[0] as Port, ports.outs[0] as Port];
+    const [x, y] = [ports.ins[0]!, ports.outs[0]!];
     io = { read: (i) => x.read(i), write: (i, v) => y.write(i, v) };
   }
   const fill = copies ? extrapolationOf(attrs, xType) : constant(real, attrs.extrapolation ?? 0);

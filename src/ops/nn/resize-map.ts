@@ -29,9 +29,12 @@ export function axisMap(
   mode: CoordinateMode,
   size: number,
   out: number,
-  scale: number | undefined,
+  given: number | undefined,
   roi: readonly [start: number, end: number],
 ): AxisMap {
+  // A scale that is out / size but for its rounding means the sizes.
+  const scale =
+    given === undefined || Math.abs(given * size - out) <= 1e-6 * out ? undefined : given;
   const halfPixel = (shift: number): AxisMap =>
     scale === undefined
       ? { a: 2 * size, b: size, c: 2 * out, d: shift - 0.5 }
