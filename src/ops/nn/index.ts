@@ -4,6 +4,7 @@ import { averagePool } from "./average-pool.ts";
 import { batchNorm } from "./batch-norm.ts";
 import { conv } from "./conv.ts";
 import { convTranspose } from "./conv-transpose.ts";
+import { detectionPostprocess } from "./detection-postprocess.ts";
 import { gridSample } from "./grid-sample.ts";
 import { instanceNorm } from "./instance-norm.ts";
 import { linear } from "./linear.ts";
@@ -35,4 +36,5 @@ export const nnOps = {
   grid_sample: gridSample,
   roi_align: roiAlign,
   non_max_suppression: nonMaxSuppression,
+  detection_postprocess: detectionPostprocess,
 } satisfies Record<string, Op>;
