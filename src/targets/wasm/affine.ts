@@ -1,7 +1,7 @@
 /** @file Buffer indices as sums of terms with constant factors, and what is known about the names in them. */
 
 import { type ByKind, type Expr, type Kernel, type Stmt, visit } from "../../kernel/ir.ts";
-import { eachStmt, operandsOf } from "../../kernel/walk.ts";
+import { eachStmt, operandsOf, readsOf } from "../../kernel/walk.ts";
 
 export interface Term {
   readonly expr: Expr;
@@ -93,22 +93,21 @@ export const termsKey = (a: Affine): string =>
 export const termsNonNegative = (a: Affine, facts: Facts): boolean =>
   [...a.terms.values()].every((t) => t.factor > 0 && facts.nonNegative(t.expr));
 
-/** True when nothing in the expression reads memory or one of the names. */
+/** True when computing the expression elsewhere cannot fail and gives the same value. */
 export function isInvariant(x: Expr, changing: ReadonlySet<string>): boolean {
-  if (x.kind === "load") return false;
-  if (x.kind === "var") return !changing.has(x.name);
-  return operandsOf(x).every((o) => isInvariant(o, changing));
+  const { names, mayFail } = readsOf(x);
+  return !mayFail && ![...names].some((name) => changing.has(name));
 }
 
-interface Reads {
+interface Parts {
   /** Indices of buffers the statement itself accesses. */
   readonly addresses: readonly Expr[];
   readonly values: readonly Expr[];
 }
 
-function readsOf(s: Stmt): Reads {
+function partsOf(s: Stmt): Parts {
   const none: readonly Expr[] = [];
-  const table: ByKind<Stmt, Reads> = {
+  const table: ByKind<Stmt, Parts> = {
     for: (n) => ({ addresses: none, values: [n.begin, n.end] }),
     if: (n) => ({ addresses: none, values: [n.cond] }),
     let: (n) => ({ addresses: none, values: [n.value] }),
@@ -123,7 +122,7 @@ function readsOf(s: Stmt): Reads {
 
 /** The expressions of one statement, nested statements excluded. */
 export function expressionsOf(s: Stmt): readonly Expr[] {
-  const { addresses, values } = readsOf(s);
+  const { addresses, values } = partsOf(s);
   return [...addresses, ...values];
 }
 
@@ -177,7 +176,8 @@ export function analyse(kernel: Kernel, nonNegativeArgs: ReadonlySet<string>): F
   eachStmt(kernel.body, (s) => {
     if (s.kind !== "let" || s.value.type !== "i32") return;
     const a = affineOf(s.value, affines);
-    if ([...a.terms.values()].every((t) => isInvariant(t.expr, regs))) affines.set(s.name, a);
+    const plain = (x: Expr): boolean => x.kind === "var" && !regs.has(x.name);
+    if ([...a.terms.values()].every((t) => plain(t.expr))) affines.set(s.name, a);
   });
   const nonNegative = nonNegativity(definitions, kernel);
   return { nonNegative, affines, regs, read: namesRead(kernel.body, affines) };
@@ -207,7 +207,7 @@ function namesRead(
     if (s.kind === "let" && affines.has(s.name)) pending.set(s.name, s.value);
   });
   eachStmt(body, (s) => {
-    const { addresses, values } = readsOf(s);
+    const { addresses, values } = partsOf(s);
     addresses.forEach(address);
     if (s.kind !== "let" || !affines.has(s.name)) values.forEach(scan);
   });

@@ -66,7 +66,14 @@ export class FunctionBuilder {
     return this;
   }
 
+  /** A get right after the set of the same local becomes one tee. */
   get(local: Local): this {
+    const { code } = this;
+    const last = code.length - 1;
+    if (code[last] === -1 - local.id && code[last - 1] === opcode("local.set")) {
+      code[last - 1] = opcode("local.tee");
+      return this;
+    }
     this.op("local.get").code.push(-1 - local.id);
     return this;
   }

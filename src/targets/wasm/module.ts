@@ -134,8 +134,11 @@ function runBody(steps: number, step: number): Uint8Array {
 
 /** Zero runs shorter than this are cheaper inside a segment than as a gap between two. */
 const MIN_GAP = 12;
+/** Engines take at most 100000 segments; far fewer load faster. */
+const MAX_SEGMENTS = 10000;
 
-function dataSegments(constants: readonly Segment[]): Uint8Array[] {
+/** The constants without long runs of zeros, which memory holds anyway. */
+function dataSegments(constants: readonly Segment[], gap = MIN_GAP): Uint8Array[] {
   const out: Uint8Array[] = [];
   for (const { offset, bytes } of constants) {
     let start = 0;
@@ -145,14 +148,14 @@ function dataSegments(constants: readonly Segment[]): Uint8Array[] {
         continue;
       }
       let end = start;
-      for (let i = start; i < bytes.length && i - end < MIN_GAP; i++) {
+      for (let i = start; i < bytes.length && i - end < gap; i++) {
         if (bytes[i] !== 0) end = i + 1;
       }
       out.push(dataSegment(offset + start, bytes.subarray(start, end)));
       start = end;
     }
   }
-  return out;
+  return out.length > MAX_SEGMENTS ? dataSegments(constants, gap * 4) : out;
 }
 
 const describePort = ({ name, type, offset }: Port): object => ({
