@@ -49,9 +49,25 @@ export function mulByFixedPoint(x: Expr, m: FixedPoint, ties: Ties = "away"): Ex
 
 /** i32x4 times i32x4 multipliers with one right shift for all lanes; `x` is used twice. */
 export function mulLanes(x: Expr, multiplier: Expr, right: number, ties: Ties): Expr {
-  const low = roundProduct(extmul("i64x2", "low", x, multiplier), right, ties);
-  const high = roundProduct(extmul("i64x2", "high", x, multiplier), right, ties);
-  return shuffle(cast("i32x4", "bits", low), cast("i32x4", "bits", high), [0, 2, 4, 6]);
+  // 2^62 makes every product non-negative, so that a logical shift does: engines lack an arithmetic one.
+  const half = (part: "low" | "high"): Expr => {
+    const product = extmul("i64x2", part, x, multiplier);
+    const sum = add(product, constant("i64x2", (1n << 62n) + (1n << 30n)));
+    return cast("i32x4", "bits", binary("shr_u", sum, i32(31)));
+  };
+  const words = shuffle(half("low"), half("high"), [0, 2, 4, 6]);
+  return divideLanes(binary("xor", words, constant("i32x4", -2147483648)), right, ties);
+}
+
+/** Rounding right shift of i32x4. */
+function divideLanes(x: Expr, right: number, ties: Ties): Expr {
+  if (right === 0) return x;
+  const mask = 2 ** right - 1;
+  const remainder = binary("and", x, constant("i32x4", mask));
+  const half = constant("i32x4", mask >>> 1);
+  const threshold = ties === "up" ? half : sub(half, binary("shr", x, i32(31)));
+  // A true comparison is -1 in every lane.
+  return sub(binary("shr", x, i32(right)), binary("gt", remainder, threshold));
 }
 
 /**

@@ -218,10 +218,12 @@ function mulByUniform(acc: Expr, mantissa: Expr, shift: number): Expr {
 function shiftLanes(x: Expr, factor: Expr, bits: number): Expr {
   const half = (part: "low" | "high"): Expr => {
     const p = extmul("i64x2", part, x, factor);
-    const sum = add(p, constant("i64x2", 1n << BigInt(bits - 1)));
-    return cast("i32x4", "bits", binary("shr", sum, constant("i32", bits)));
+    // 2^62 keeps the sum non-negative, so that a logical shift does; its share is taken off below.
+    const sum = add(p, constant("i64x2", (1n << 62n) + (1n << BigInt(bits - 1))));
+    return cast("i32x4", "bits", binary("shr_u", sum, constant("i32", bits)));
   };
-  return shuffle(half("low"), half("high"), [0, 2, 4, 6]);
+  const words = shuffle(half("low"), half("high"), [0, 2, 4, 6]);
+  return sub(words, constant("i32x4", (2 ** (62 - bits)) | 0));
 }
 
 /** The parameter for a table of one value, in the lanes of `acc`. */

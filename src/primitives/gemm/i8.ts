@@ -2,9 +2,6 @@
  * @file The integer matrix kernel, in two forms that read the same packed weights and give the same
  * integers: dot8 (engines with an exact 8-bit dot product; four products a lane) and dot16 (every engine;
  * activations widened to i16, two products a lane, pairs of lanes summed at the end).
- *
- * Weights: [group][panel][k / 4][4 * nv][4], i8, k running along each contiguous run of input padded to a
- * multiple of four with zero weights (what the input holds there does not matter).
  */
 import {
   add,
@@ -23,12 +20,19 @@ import {
   splat,
 } from "../../kernel/build.ts";
 import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
-import type { RequantRule, RequantTable } from "../../ops/quant/requantize-rule.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
-import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Operand, Step } from "../primitive.ts";
-import { type ConvGeometry, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import { type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import {
+  type Byte,
+  type I8Gemm,
+  type Parameter,
+  packWeights,
+  quads,
+  requantParameters,
+  startValues,
+} from "./i8-pack.ts";
 import { forEachRow, forEachRun, forEachTile } from "./loops.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 
@@ -37,107 +41,6 @@ const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2
 const THROUGHPUT: Readonly<Record<number, number>> = { 1: 38, 2: 60, 3: 70, 4: 83, 5: 84 };
 
 const tileI8 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
-
-export type Byte = "i8" | "u8";
-
-/** What the integer kernel computes. Weights are i8 with zero point 0. */
-export interface I8Gemm {
-  readonly geometry: ConvGeometry;
-  readonly xDtype: Byte;
-  readonly yDtype: Byte;
-  readonly xZero: number;
-  /** [O, ...K] i8. */
-  readonly weights: Tensor;
-  /** [O] i32. */
-  readonly bias: Tensor | undefined;
-  readonly rule: RequantRule;
-}
-
-/** Depth of a panel in groups of four. */
-const quads = (loops: Loops): number => loops.runs * ceilDiv(loops.runLength, 4);
-
-function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
-  const width = 4 * loops.tile.nv;
-  const perGroup = g.n / g.groups;
-  const perRun = ceilDiv(loops.runLength, 4);
-  const depth = loops.runs * loops.runLength;
-  const packed = new Int8Array(g.groups * loops.panels * quads(loops) * width * 4);
-  for (let o = 0; o < g.n; o++) {
-    const group = Math.floor(o / perGroup);
-    const channel = o % perGroup;
-    const panel = group * loops.panels + Math.floor(channel / width);
-    for (let run = 0; run < loops.runs; run++) {
-      for (let i = 0; i < loops.runLength; i++) {
-        const quad = panel * quads(loops) + run * perRun + (i >> 2);
-        const at = (quad * width + (channel % width)) * 4 + (i & 3);
-        packed[at] = w.data[o * depth + run * loops.runLength + i] as number;
-      }
-    }
-  }
-  return { type: { dtype: "i8", shape: [packed.length] }, data: packed };
-}
-
-/** Sum of the weights of each output channel. */
-export function weightSums(w: Tensor, n: number): Int32Array {
-  const depth = w.data.length / n;
-  const sums = new Int32Array(n);
-  for (let o = 0; o < n; o++) {
-    for (let k = 0; k < depth; k++) sums[o]! += w.data[o * depth + k] as number;
-  }
-  return sums;
-}
-
-/** One value per output channel in panel order, `pad` behind the last channel of a group. */
-export function perChannel(
-  values: (o: number) => number,
-  g: ConvGeometry,
-  loops: Loops,
-  pad: number,
-): number[] {
-  const width = 4 * loops.tile.nv * loops.panels;
-  const perGroup = g.n / g.groups;
-  const out = new Array<number>(g.groups * width).fill(pad);
-  for (let o = 0; o < g.n; o++) out[Math.floor(o / perGroup) * width + (o % perGroup)] = values(o);
-  return out;
-}
-
-/**
- * The accumulators' start: the bias less what the zero point contributes, for input read as it is
- * stored in the workspace. First for dot16 and signed dot8 with i8 input, then for the unsigned reading.
- */
-function startValues(spec: I8Gemm, loops: Loops): Tensor {
-  const { geometry: g, bias, xZero, xDtype } = spec;
-  const sums = weightSums(spec.weights, g.n);
-  const start = (zero: number): number[] =>
-    perChannel(
-      (o) => ((bias === undefined ? 0 : (bias.data[o] as number)) - Math.imul(zero, sums[o]!)) | 0,
-      g,
-      loops,
-      0,
-    );
-  const signed = xDtype === "u8" ? xZero - 128 : xZero;
-  const values = [...start(xZero), ...start(signed), ...start(signed + 128)];
-  return tensorOf("i32", [values.length], values);
-}
-
-/** A requantisation parameter: a constant, or a table with one entry per channel in panel order. */
-export interface Parameter {
-  readonly table: RequantTable;
-  readonly tensor: Tensor | null;
-}
-
-export function requantParameters(
-  rule: RequantRule,
-  g: ConvGeometry,
-  loops: Loops,
-): Parameter[] | null {
-  if (rule.vectorTables === null) return null;
-  return rule.vectorTables.map((table) => {
-    if (table.values.length === 1) return { table, tensor: null };
-    const values = perChannel((o) => table.values[o]!, g, loops, table.values[0]!);
-    return { table, tensor: tensorOf(table.dtype, [values.length], values) };
-  });
-}
 
 /** The kernel call of an integer product, or null when the rule has no vector form. */
 export function i8GemmStep(spec: I8Gemm): { readonly step: Step; readonly tile: Tile } | null {

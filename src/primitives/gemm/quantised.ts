@@ -2,7 +2,7 @@
 import type { Activation, Arith } from "../../graph/op.ts";
 import { type RequantRule, requantRule } from "../../ops/quant/requantize-rule.ts";
 import type { Tensor, TensorType } from "../../tensor/tensor.ts";
-import type { Byte } from "./i8.ts";
+import type { Byte } from "./i8-pack.ts";
 
 /** A quantised contraction whose input and output are 8-bit and whose weights are i8 with zero point 0. */
 export interface QuantisedNode {
