@@ -64,14 +64,23 @@ function emitBody(context: KernelContext, features: WasmFeatures): Uint8Array {
   return f.finish();
 }
 
+const preparedKernels = new WeakMap<Kernel, Kernel>();
+
+/** prepareKernel, remembered: a program is often emitted more than once. */
+function prepared(kernel: Kernel): Kernel {
+  const result = preparedKernels.get(kernel) ?? prepareKernel(kernel);
+  preparedKernels.set(kernel, result);
+  return result;
+}
+
 /** Adds a kernel to the pool, or finds its equal. Variants with dot8 use the kernel's dot8 form. */
 export function emitKernel(
   pool: FunctionPool,
   kernel: Kernel,
   options: KernelOptions = {},
 ): number {
-  const dot8 = kernel.dot8 === undefined ? undefined : prepareKernel(kernel.dot8);
-  const plain = prepareKernel(kernel);
+  const dot8 = kernel.dot8 === undefined ? undefined : prepared(kernel.dot8);
+  const plain = prepared(kernel);
   const params = paramTypes(kernel);
   invariant(
     dot8 === undefined || `${paramTypes(dot8)}` === `${params}`,

@@ -103,6 +103,21 @@ test("inputs are checked, by name or in order; outputs can be reused", async () 
   assert.deepEqual(model.inputs[1]?.quant, { scale: [0.5], zeroPoint: [128], axis: null });
 });
 
+test("sparse constants arrive exactly, in a bounded number of segments", async () => {
+  const bytes = new Uint8Array(400000);
+  for (let i = 0; i < bytes.length; i += 20) bytes[i] = 1 + (i % 255);
+  const program: Program = {
+    ...smallProgram(),
+    constants: [{ name: "sparse", offset: 4096, bytes }],
+    init: [],
+    memoryBytes: 500000,
+  };
+  const { wasm } = emitModule(program);
+  const { memory } = await instantiateModel(wasm);
+  assert.deepEqual(new Uint8Array(memory.buffer, 4096, bytes.length), bytes);
+  assert.ok(wasm.length < bytes.length + 4000, "one long segment rather than 20000 short ones");
+});
+
 test("other modules are refused", async () => {
   const other = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
   await assert.rejects(instantiateModel(other), /not a tersor model/);
