@@ -18,7 +18,7 @@ import {
   tensorType,
 } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
-import { LIMITS } from "../limits.ts";
+import { checkShape, LIMITS } from "../limits.ts";
 import { core } from "./core.ts";
 
 /** An operand: a value, or a number standing for a scalar of the other operand's dtype. */
@@ -129,6 +129,7 @@ export class Emitter {
       throw new UserError("E_LIMIT", `the model needs more than ${LIMITS.nodes} operations`);
     }
     const outs = this.g.applyAll(op, ins, attrs, this.name);
+    for (const v of outs) checkShape(this.shape(v), this.name || op.name);
     this.track(op, ins, attrs, outs);
     return outs;
   }

@@ -182,7 +182,8 @@ function contract(c: OpContext, a: Term, b: Term, needed: ReadonlySet<string>): 
 const det: Importer = (c) => {
   const { e } = c;
   const x = c.in(0);
-  const n = e.shape(x).at(-1)!;
+  const n = e.shape(x).at(-1) ?? 0;
+  if (n === 0 || e.shape(x).at(-2) !== n) throw malformed("Det takes square matrices");
   if (n > 4) throw unsupported(`the determinant of ${n} by ${n} matrices`);
   const rank = e.rank(x);
   const batch = e.shape(x).slice(0, -2);

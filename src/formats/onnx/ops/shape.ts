@@ -107,6 +107,9 @@ const split: Importer = (c) => {
   const n = c.e.shape(x)[axis]!;
   const given = c.list("split", 1);
   const count = c.attrs.int("num_outputs", c.node.output.length);
+  if (count !== c.node.output.length) {
+    throw malformed(`num_outputs is ${count}, the node has ${c.node.output.length} outputs`);
+  }
   const chunk = Math.ceil(n / count);
   const sizes = given ?? iota(count).map((i) => clamp(n - i * chunk, 0, chunk));
   return c.e.split(x, axis, sizes);
