@@ -109,7 +109,7 @@ function chooseNames(graph: Graph, names: Names): ReadonlyMap<string, string> {
     chosen.set(name, graph.outputNames[i]!);
   });
   const settle = (v: Value): void => {
-    const name = names.of(v);
+    const name = names.peek(v) ?? "";
     const wanted = graph.values.get(v)?.name ?? "";
     if (!name.startsWith("\0") || chosen.has(name) || wanted === "" || taken.has(wanted)) return;
     taken.add(wanted);

@@ -3,7 +3,7 @@
  * it must name a plain file inside the model's folder.
  */
 import { lstatSync, readFileSync, realpathSync, statSync } from "node:fs";
-import { dirname, isAbsolute, join, relative, sep } from "node:path";
+import { isAbsolute, join, relative, sep } from "node:path";
 import { UserError } from "../../util/errors.ts";
 import { checkLimit, LIMITS } from "../limits.ts";
 import type { ExternalData } from "./tensors.ts";
@@ -39,19 +39,22 @@ export function resolveExternal(folder: string, location: string): string {
   return path;
 }
 
-/** A reader of the files beside a model; each file is read once. */
-export function externalDataBeside(modelPath: string): ExternalData {
-  const folder = dirname(modelPath);
+/** Gives the files of a model's folder; each is read once. */
+export function filesBeside(folder: string): ExternalData {
   const files = new Map<string, Uint8Array>();
   return (location) => {
     const known = files.get(location);
     if (known !== undefined) return known;
-    const path = resolveExternal(folder, location);
-    const stat = statSync(path);
-    if (!stat.isFile()) throw refuse(location, "not a plain file");
-    checkLimit("bytes of an external file", stat.size, LIMITS.externalBytes, location);
-    const bytes = readFileSync(path);
+    const bytes = readInside(folder, location);
     files.set(location, bytes);
     return bytes;
   };
+}
+
+function readInside(folder: string, location: string): Uint8Array {
+  const path = resolveExternal(folder, location);
+  const stat = statSync(path);
+  if (!stat.isFile()) throw refuse(location, "not a plain file");
+  checkLimit("bytes of an external file", stat.size, LIMITS.externalBytes, location);
+  return readFileSync(path);
 }

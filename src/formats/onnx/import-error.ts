@@ -2,7 +2,6 @@
 import { type Diagnostic, UserError } from "../../util/errors.ts";
 
 export class ImportError extends UserError {
-  readonly diagnostics: readonly Diagnostic[];
   /** Model inputs that must be frozen for the import to succeed. */
   readonly freeze: readonly string[];
   constructor(diagnostics: readonly Diagnostic[], freeze: readonly string[], name: string) {
@@ -11,9 +10,8 @@ export class ImportError extends UserError {
     super(
       first?.code ?? "E_UNSUPPORTED",
       `model '${name}' cannot be imported:\n${lines.join("\n")}`,
-      first?.hint === undefined ? {} : { hint: first.hint },
+      { diagnostics, ...(first?.hint === undefined ? {} : { hint: first.hint }) },
     );
-    this.diagnostics = diagnostics;
     this.freeze = freeze;
   }
 }

@@ -18,12 +18,17 @@ export class Names {
   readonly w: OnnxWriter;
   private readonly raw = new Map<Value, string>();
   private readonly reals = new Map<Value, string>();
+  private readonly first = new Map<Value, string>();
   constructor(graph: Graph, w: OnnxWriter) {
     this.graph = graph;
     this.w = w;
   }
   set(v: Value, name: string): void {
     this.raw.set(v, name);
+  }
+  /** The name of a value, if it has one by now. */
+  peek(v: Value): string | undefined {
+    return this.raw.get(v);
   }
   /** The tensor as it is: the integers of a quantised value. */
   of(v: Value): string {
@@ -45,7 +50,21 @@ export class Names {
     }
     return name;
   }
+  /** The tensor as it is, turned from channels last to channels first. */
+  rawFirst(v: Value): string {
+    let name = this.first.get(v);
+    if (name === undefined) {
+      const rank = typeOf(this.graph, v).shape.length;
+      name = transposed(this.w, this.of(v), channelsFirst(rank));
+      this.first.set(v, name);
+    }
+    return name;
+  }
 }
+
+/** The node between layouts; integers are moved before they are dequantised, so that runtimes fuse. */
+const transposed = (w: OnnxWriter, name: string, perm: readonly number[]): string =>
+  w.emit("Transpose", [name], { perm: ints(perm) });
 
 /** Scale and zero point as initialisers, per tensor or per index of an axis. */
 function parameters(w: OnnxWriter, { dtype, scale, zeroPoint, axis }: OutQuant): readonly string[] {
@@ -133,7 +152,7 @@ export class ExportContext<A extends Attrs = Attrs> {
   }
 
   transpose(name: string, perm: readonly number[]): string {
-    return this.w.emit("Transpose", [name], { perm: ints(perm) });
+    return transposed(this.w, name, perm);
   }
   reshape(name: string, shape: Shape): string {
     return this.w.emit("Reshape", [name, this.w.vector(shape)], { allowzero: int(true) });
@@ -143,13 +162,24 @@ export class ExportContext<A extends Attrs = Attrs> {
     return this.w.scalar(quant === undefined ? dtype : "f32", x);
   }
 
-  /** Channels first for a tensor of this rank. */
-  toFirst(name: string, rank: number, layout: string): string {
-    return layout === "nchw" ? name : this.transpose(name, channelsFirst(rank));
+  /** Operand i as reals, channels first. */
+  first(i: number, layout: string): string {
+    if (layout === "nchw") return this.real(i);
+    const name = this.names.rawFirst(this.node.ins[i]!);
+    const { quant, dtype } = this.type(i);
+    return quant === undefined ? name : dequantized(this.w, name, { dtype, ...quant });
   }
-  /** Back to the layout of the node. */
-  fromFirst(name: string, rank: number, layout: string): string {
-    return layout === "nchw" ? name : this.transpose(name, channelsLast(rank));
+
+  /** Operand i as it is, channels first. */
+  rawFirst(i: number, layout: string): string {
+    return layout === "nchw" ? this.raw(i) : this.names.rawFirst(this.node.ins[i]!);
+  }
+
+  /** Reals with channels first as result i in the node's layout, quantised where the result is. */
+  result(name: string, layout: string, i = 0): string {
+    const { quant, dtype, shape } = this.outType(i);
+    const q = quant === undefined ? name : quantized(this.w, name, { dtype, ...quant });
+    return layout === "nchw" ? q : this.transpose(q, channelsLast(shape.length));
   }
 }
 

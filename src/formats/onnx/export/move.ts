@@ -1,7 +1,7 @@
 /** @file Core operators that move elements or reduce axes, as ONNX nodes. */
 import type { Attrs } from "../../../graph/op.ts";
 import { quantizeValue } from "../../../tensor/quant.ts";
-import { type ExportContext, type ExportEntry, quantized } from "./context.ts";
+import { channelsLast, type ExportContext, type ExportEntry, quantized } from "./context.ts";
 import type { ExportTable } from "./elementwise.ts";
 import { type AttributeMap, int, text } from "./writer.ts";
 
@@ -24,8 +24,8 @@ const spatial = <A extends { readonly layout: string }>(
   integers: true,
   run: (x) => {
     const { layout } = x.attrs;
-    const y = x.w.emit(opType, [x.toFirst(x.raw(0), 4, layout)], attributes(x.attrs));
-    return x.fromFirst(y, 4, layout);
+    const y = x.w.emit(opType, [x.rawFirst(0, layout)], attributes(x.attrs));
+    return layout === "nchw" ? y : x.transpose(y, channelsLast(x.rank(0)));
   },
 });
 

@@ -1,6 +1,6 @@
 /** @file Neural-network core operators as ONNX nodes: channels first, fused parts spelled out. */
 import type { DType } from "../../../tensor/dtype.ts";
-import { channelsFirst, type ExportContext, type ExportEntry } from "./context.ts";
+import { channelsFirst, channelsLast, type ExportContext, type ExportEntry } from "./context.ts";
 import { activate, type ExportTable } from "./elementwise.ts";
 import { type AttributeMap, float, int, ints, text } from "./writer.ts";
 
@@ -40,33 +40,35 @@ function bias(x: ExportContext, i: number): readonly string[] {
 }
 
 const conv: NonNullable<ExportTable["conv"]> = {
+  integers: true,
   run: (x) => {
     const { attrs } = x;
     const rank = x.rank(0);
     const w = attrs.layout === "nchw" ? x.real(1) : x.permuted(1, channelsFirst(rank));
-    const input = x.toFirst(x.real(0), rank, attrs.layout);
+    const input = x.first(0, attrs.layout);
     let y = x.w.emit("Conv", [input, w, ...bias(x, 2)], {
       ...windowAttributes(attrs),
       group: int(attrs.groups),
     });
-    if (x.count > 3) y = x.w.emit("Add", [y, x.toFirst(x.real(3), rank, attrs.layout)]);
+    if (x.count > 3) y = x.w.emit("Add", [y, x.first(3, attrs.layout)]);
     y = activate(x.w, y, attrs.act, realType(x), x.node.name);
-    return x.fromFirst(y, rank, attrs.layout);
+    return x.result(y, attrs.layout);
   },
 };
 
 const convTranspose: NonNullable<ExportTable["conv_transpose"]> = {
+  integers: true,
   run: (x) => {
     const { attrs } = x;
     const rank = x.rank(0);
     const w = attrs.layout === "nchw" ? x.real(1) : x.permuted(1, channelsFirst(rank));
-    const ins = [x.toFirst(x.real(0), rank, attrs.layout), w, ...bias(x, 2)];
+    const ins = [x.first(0, attrs.layout), w, ...bias(x, 2)];
     const y = x.w.emit("ConvTranspose", ins, {
       ...windowAttributes(attrs),
       group: int(attrs.groups),
       output_padding: ints(attrs.outputPad),
     });
-    return x.fromFirst(activate(x.w, y, attrs.act, realType(x), x.node.name), rank, attrs.layout);
+    return x.result(activate(x.w, y, attrs.act, realType(x), x.node.name), attrs.layout);
   },
 };
 
@@ -107,21 +109,19 @@ const image = <A extends { readonly layout: string }>(
   opType: string,
   attributes: (a: A) => AttributeMap,
 ): ExportEntry<A> => ({
+  integers: true,
   run: (x) => {
-    const rank = x.rank(0);
-    const rest = x.reals().slice(1);
-    const input = x.toFirst(x.real(0), rank, x.attrs.layout);
-    const y = x.w.emit(opType, [input, ...rest], attributes(x.attrs));
-    return x.fromFirst(y, rank, x.attrs.layout);
+    const rest = x.node.ins.slice(1).map((_, i) => x.real(i + 1));
+    const input = x.first(0, x.attrs.layout);
+    return x.result(x.w.emit(opType, [input, ...rest], attributes(x.attrs)), x.attrs.layout);
   },
 });
 
 const maxPool: NonNullable<ExportTable["max_pool"]> = {
   integers: true,
   run: (x) => {
-    const rank = x.rank(0);
-    const input = x.toFirst(x.raw(0), rank, x.attrs.layout);
-    return x.fromFirst(x.w.emit("MaxPool", [input], poolAttributes(x.attrs)), rank, x.attrs.layout);
+    const y = x.w.emit("MaxPool", [x.rawFirst(0, x.attrs.layout)], poolAttributes(x.attrs));
+    return x.attrs.layout === "nchw" ? y : x.transpose(y, channelsLast(x.rank(0)));
   },
 };
 
@@ -149,11 +149,12 @@ const rmsNorm: NonNullable<ExportTable["rms_norm"]> = {
 };
 
 const resize: NonNullable<ExportTable["resize"]> = {
+  integers: true,
   run: (x) => {
     const { attrs } = x;
     const rank = x.rank(0);
     const n = attrs.size.length;
-    const input = x.toFirst(x.real(0), rank, attrs.layout);
+    const input = x.first(0, attrs.layout);
     const axes = attrs.size.map((_, i) => i + rank - n);
     const roi =
       attrs.roi === undefined
@@ -175,7 +176,7 @@ const resize: NonNullable<ExportTable["resize"]> = {
         extrapolation_value: float(attrs.extrapolation ?? 0),
       },
     );
-    return x.fromFirst(y, rank, attrs.layout);
+    return x.result(y, attrs.layout);
   },
 };
 
@@ -195,13 +196,12 @@ function extents(
 
 /** ONNX's indices count the elements of the channels-first tensor, as the operator's do. */
 const maxPoolIndices: NonNullable<ExportTable["max_pool_indices"]> = {
+  integers: true,
   run: (x) => {
     const { layout, storageOrder } = x.attrs;
-    const rank = x.rank(0);
     const attributes = { ...poolAttributes(x.attrs), storage_order: int(storageOrder) };
-    const input = x.toFirst(x.real(0), rank, layout);
-    const results = x.w.emitAll("MaxPool", [input], attributes, 2);
-    return results.map((name) => x.fromFirst(name, rank, layout));
+    const results = x.w.emitAll("MaxPool", [x.first(0, layout)], attributes, 2);
+    return results.map((name, i) => x.result(name, layout, i));
   },
 };
 

@@ -1,12 +1,7 @@
+import type { Value } from "../../../graph/graph.ts";
 import type { Attrs, Op } from "../../../graph/op.ts";
-import { isFloat, isInteger } from "../../../tensor/dtype.ts";
-import {
-  type Importer,
-  type ImportTable,
-  malformed,
-  type OpContext,
-  unsupported,
-} from "../context.ts";
+import { isFloat } from "../../../tensor/dtype.ts";
+import { type Importer, type ImportTable, malformed, type OpContext } from "../context.ts";
 import { core } from "../core.ts";
 import { num } from "../emit.ts";
 import { dtypeOf } from "../tensors.ts";
@@ -19,21 +14,25 @@ const unary =
 
 const plainUnary = (op: Op): Importer => unary(op, () => ({}));
 
-/** A binary operator; before opset 7 operand 1 could be aligned by the attribute `axis`. */
+/** Operand 1 of an old binary operator: the attribute `axis` says where its axes begin. */
+function alignedOperand(c: OpContext): Value {
+  const b = c.in(1);
+  if (c.opset >= 7 || !c.attrs.has("axis")) return b;
+  const rank = c.e.rank(c.in(0));
+  const after = rank - c.axis(c.attrs.int("axis", 0), rank) - c.e.rank(b);
+  return c.e.reshape(b, [...c.e.shape(b), ...new Array<number>(Math.max(after, 0)).fill(1)]);
+}
+
 const binary =
   (op: Op): Importer =>
-  (c) => {
-    if (c.opset < 7 && c.attrs.flag("broadcast", false)) {
-      throw unsupported("broadcasting by attribute (before opset 7)");
-    }
-    return c.e.apply(op, [c.in(0), c.in(1)], {});
-  };
+  (c) =>
+    c.e.apply(op, [c.in(0), alignedOperand(c)], {});
 
 /** One result from any number of operands. */
 const variadic =
   (op: Op): Importer =>
   (c) =>
-    c.all().reduce((a, b) => c.e.apply(op, [a, b], {}));
+    [c.in(0), ...c.all().slice(1)].reduce((a, b) => c.e.apply(op, [a, b], {}));
 
 const clip: Importer = (c) => {
   const x = c.in(0);
@@ -55,13 +54,13 @@ const clip: Importer = (c) => {
   return hi === undefined ? raised : c.e.min(raised, hi);
 };
 
-/** Exponent and base may differ in type: computed in the base's type, or in f64 for integers. */
+/** Exponent and base may differ in type: computed in a float base's type, otherwise in f64. */
 const pow: Importer = (c) => {
   const x = c.in(0);
   const y = c.in(1);
   const type = c.e.dtype(x);
   if (type === c.e.dtype(y)) return c.e.apply(core.pow, [x, y], {});
-  const wide = isFloat(type) && !isInteger(c.e.dtype(y)) ? type : isFloat(type) ? type : "f64";
+  const wide = isFloat(type) ? type : "f64";
   const z = c.e.apply(core.pow, [c.e.cast(x, wide), c.e.cast(y, wide)], {});
   return c.e.cast(z, type);
 };
@@ -77,7 +76,15 @@ const isInf: Importer = (c) =>
     positive: c.attrs.flag("detect_positive", true),
   });
 
-const prelu: Importer = (c) => c.e.apply(core.prelu, [c.in(0), c.in(1)], {});
+/** Before opset 7 a vector of slopes runs along axis 1. */
+const prelu: Importer = (c) => {
+  const x = c.in(0);
+  const slope = c.in(1);
+  const [n] = c.e.shape(slope);
+  const isVector = c.opset < 7 && c.e.rank(slope) === 1 && n !== 1;
+  const ones = new Array<number>(Math.max(c.e.rank(x) - 2, 0)).fill(1);
+  return c.e.apply(core.prelu, [x, isVector ? c.e.reshape(slope, [n!, ...ones]) : slope], {});
+};
 
 const shift: Importer = (c) => {
   const direction = c.attrs.string("direction", "");
