@@ -72,8 +72,9 @@ export interface OutPort {
 }
 
 /**
- * Declares the buffers of an op in the order Op.lower promises; everything is read and written in `real`.
- * Call at the top of the kernel. Integers that are not quantised are converted as docs/ir.md says.
+ * Declares the buffers of an op in the order Op.lower promises; everything is read and written in
+ * `real`. Call at the top of the kernel. Integers that are not quantised are converted as
+ * docs/ir.md says.
  */
 export function declarePorts(
   k: KernelBuilder,

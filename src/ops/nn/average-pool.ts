@@ -1,6 +1,7 @@
 /**
- * @file Mean over a sliding window. Source: ONNX AveragePool; TensorFlow Lite AVERAGE_POOL_2D, whose 8-bit
- * form is the arithmetic "tflite": integer sum, division rounding halves away from zero.
+ * @file Mean over a sliding window. Source: ONNX AveragePool; TensorFlow Lite AVERAGE_POOL_2D,
+ * whose 8-bit form is the arithmetic "tflite": integer sum, division rounding halves away from
+ * zero.
  */
 import { type Arith, defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
 import {
@@ -71,7 +72,7 @@ function inferAveragePool(
     if (!same || quant.axis !== null || (dtype !== "i8" && dtype !== "u8")) {
       throw new UserError(
         "E_DTYPE",
-        "average_pool with arith 'tflite' takes i8 or u8 quantised per tensor and keeps its parameters",
+        "arith 'tflite' takes i8 or u8 quantised per tensor and keeps the parameters",
       );
     }
     if (attrs.countIncludePad) {

@@ -1,4 +1,7 @@
-/** @file y = (x - mean[c]) / sqrt(variance[c] + epsilon) * gamma[c] + beta[c]. Source: ONNX BatchNormalization. */
+/**
+ * @file y = (x - mean[c]) / sqrt(variance[c] + epsilon) * gamma[c] + beta[c]. Source: ONNX
+ * BatchNormalization.
+ */
 import { defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
 import {
   add,

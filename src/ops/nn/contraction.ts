@@ -1,6 +1,7 @@
 /**
- * @file What convolution, linear and matmul share: result types, reading operands without their zero
- * points, and turning a finished sum into an output element (bias, residual, activation, requantisation).
+ * @file What convolution, linear and matmul share: result types, reading operands without their
+ * zero points, and turning a finished sum into an output element (bias, residual, activation,
+ * requantisation).
  */
 import type { Activation, Arith, OutQuant } from "../../graph/op.ts";
 import { add, constant, type ExprLike, i32, type KernelBuilder, sub } from "../../kernel/build.ts";
@@ -36,8 +37,8 @@ const refuseType = (message: string, hint?: string): never => {
 };
 
 /**
- * Checks element types and quantisation and gives the result's type. `channelAxis` is the axis of `w`
- * whose entries have one output channel each: the only one its parameters may run along.
+ * Checks element types and quantisation and gives the result's type. `channelAxis` is the axis of
+ * `w` whose entries have one output channel each: the only one its parameters may run along.
  */
 export function contractionType(
   { x, w, bias, residual }: Operands<TensorType>,

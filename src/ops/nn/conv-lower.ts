@@ -1,4 +1,7 @@
-/** @file The default loop nest of convolution: one scalar sum per output element, any type and layout. */
+/**
+ * @file The default loop nest of convolution: one scalar sum per output element, any type and
+ * layout.
+ */
 import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
 import { type Expr, isFloatElem, type Kernel } from "../../kernel/ir.ts";
 import type { TensorType } from "../../tensor/tensor.ts";

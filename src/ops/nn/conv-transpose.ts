@@ -1,6 +1,7 @@
 /**
- * @file Transposed convolution: every input element adds its multiple of the kernel to the output. Weights
- * are [I, O/g, k…] (nchw) or [I, k…, O/g] (nhwc). Source: ONNX ConvTranspose, TensorFlow Lite TRANSPOSE_CONV.
+ * @file Transposed convolution: every input element adds its multiple of the kernel to the output.
+ * Weights are [I, O/g, k…] (nchw) or [I, k…, O/g] (nhwc). Source: ONNX ConvTranspose, TensorFlow
+ * Lite TRANSPOSE_CONV.
  */
 import { type Activation, defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
 import { add, affine, binary, constant, fma, KernelBuilder, sub } from "../../kernel/build.ts";
@@ -69,7 +70,7 @@ function inferConvTranspose(
   if (w.shape.length !== rank + 2 || w.shape[0] !== channels || channels % groups !== 0) {
     throw new UserError(
       "E_SHAPE",
-      `${channels} input channels, weights [${w.shape}] (${layout}) and ${groups} groups do not fit together`,
+      `${channels} channels, ${layout} weights [${w.shape}] and ${groups} groups do not fit`,
     );
   }
   const outputs = w.shape[channelAxis(layout, rank + 2)]! * groups;

@@ -1,7 +1,7 @@
 /**
- * @file Convolution with 1 to 3 spatial axes, groups, dilation and asymmetric padding, float or quantised
- * (docs/ir.md, "Integer convolution"), with fused bias, residual and activation. Source: ONNX Conv,
- * QLinearConv; TensorFlow Lite CONV_2D, DEPTHWISE_CONV_2D.
+ * @file Convolution with 1 to 3 spatial axes, groups, dilation and asymmetric padding, float or
+ * quantised (docs/ir.md, "Integer convolution"), with fused bias, residual and activation. Source:
+ * ONNX Conv, QLinearConv; TensorFlow Lite CONV_2D, DEPTHWISE_CONV_2D.
  */
 import { defineOp } from "../../graph/op.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
@@ -25,7 +25,10 @@ import {
 
 export interface ConvAttrs extends WindowAttrs, ContractionAttrs {
   readonly dilation: readonly number[];
-  /** Input and output channels are split into this many parts; each output part reads one input part. */
+  /**
+   * Input and output channels are split into this many parts; each output part reads one input
+   * part.
+   */
   readonly groups: number;
 }
 
@@ -50,7 +53,7 @@ function inferConv(ins: readonly TensorType[], attrs: ConvAttrs): readonly Tenso
   if (groups < 1 || perGroup * groups !== channels || outputs % groups !== 0) {
     throw new UserError(
       "E_SHAPE",
-      `${channels} input channels, weights [${w.shape}] (${layout}) and ${groups} groups do not fit together`,
+      `${channels} channels, ${layout} weights [${w.shape}] and ${groups} groups do not fit`,
     );
   }
   const kernel = spatialOf(layout, w.shape);
@@ -70,7 +73,10 @@ function inferConv(ins: readonly TensorType[], attrs: ConvAttrs): readonly Tenso
   return [contractionType({ x, w, bias, residual }, attrs, shape, 0)];
 }
 
-/** Spatial axes are carried only by a pointwise convolution; channels only where groups are channels. */
+/**
+ * Spatial axes are carried only by a pointwise convolution; channels only where groups are
+ * channels.
+ */
 function convAxes(ins: readonly TensorType[], attrs: ConvAttrs): string | null {
   const { layout, groups } = attrs;
   const [x, w] = ins as [TensorType, TensorType];

@@ -1,6 +1,7 @@
 /**
- * @file Decoding of anchor boxes and selection of detections, in results of fixed size (unused entries 0).
- * Source: TensorFlow Lite's custom operator TFLite_Detection_PostProcess, fast and regular.
+ * @file Decoding of anchor boxes and selection of detections, in results of fixed size (unused
+ * entries 0). Source: TensorFlow Lite's custom operator TFLite_Detection_PostProcess, fast and
+ * regular.
  */
 import { defineOp } from "../../graph/op.ts";
 import { type Tensor, type TensorType, tensorOf, tensorType } from "../../tensor/tensor.ts";
@@ -77,7 +78,7 @@ function inferDetection(
   if (columns !== attrs.classes && columns !== attrs.classes + 1) {
     throw new UserError(
       "E_SHAPE",
-      `${attrs.classes} classes need ${attrs.classes} or ${attrs.classes + 1} scores a box, got ${columns}`,
+      `${attrs.classes} classes and their background do not fit ${columns} scores a box`,
     );
   }
   const { rows } = detectionPlan(ins, attrs);

@@ -1,6 +1,6 @@
 /**
- * @file Coordinates of grid_sample along one axis, in f64 in eval and in kernels: from [-1, 1] to elements,
- * and back inside for the padding modes. Source: ONNX GridSample.
+ * @file Coordinates of grid_sample along one axis, in f64 in eval and in kernels: from [-1, 1] to
+ * elements, and back inside for the padding modes. Source: ONNX GridSample.
  */
 import {
   add,
@@ -20,7 +20,9 @@ import { clamp } from "../../util/math.ts";
 
 export type GridPadding = "zeros" | "border" | "reflection";
 
-/** An axis of `size` elements: where coordinates are reflected, and the map (g + 1) * scale + shift. */
+/**
+ * An axis of `size` elements: where coordinates are reflected, and the map (g + 1) * scale + shift.
+ */
 export interface GridAxis {
   readonly size: number;
   readonly low: number;

@@ -1,6 +1,6 @@
 /**
- * @file Sampling at positions given by a second tensor: grid[n, ..., j] is the coordinate along spatial axis
- * r - 1 - j, -1 to 1 across the input. 1 to 3 spatial axes. Source: ONNX GridSample.
+ * @file Sampling at positions given by a second tensor: grid[n, ..., j] is the coordinate along
+ * spatial axis r - 1 - j, -1 to 1 across the input. 1 to 3 spatial axes. Source: ONNX GridSample.
  */
 import { defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
 import {
@@ -84,7 +84,7 @@ function inferGridSample(
   if (grid.shape.length !== rank + 2 || grid.shape[0] !== batch || grid.shape.at(-1) !== rank) {
     throw new UserError(
       "E_SHAPE",
-      `expected a grid [${batch}, output sizes, ${rank}] for an input [${x.shape}], got [${grid.shape}]`,
+      `expected a grid [${batch}, sizes, ${rank}] for input [${x.shape}], got [${grid.shape}]`,
     );
   }
   const channels = x.shape[channelAxis(layout, rank + 2)]!;

@@ -1,4 +1,7 @@
-/** @file Each channel of each sample brought to mean 0 and variance 1, then scaled and shifted. Source: ONNX InstanceNormalization. */
+/**
+ * @file Each channel of each sample brought to mean 0 and variance 1, then scaled and shifted.
+ * Source: ONNX InstanceNormalization.
+ */
 import { defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
 import { add, affine, KernelBuilder, mul } from "../../kernel/build.ts";
 import type { Expr, Kernel } from "../../kernel/ir.ts";
@@ -49,7 +52,9 @@ function inferInstanceNorm(
   return [tensorType(x.dtype, x.shape)];
 }
 
-/** Sizes and strides: the spatial axes are contiguous in both layouts but for the channel's step. */
+/**
+ * Sizes and strides: the spatial axes are contiguous in both layouts but for the channel's step.
+ */
 function walk(layout: Layout, shape: readonly number[]) {
   const c = channelAxis(layout, shape.length);
   const s = strides(shape);

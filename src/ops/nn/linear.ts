@@ -1,6 +1,6 @@
 /**
- * @file Fully connected layer: y[..., n] = act(sum over k of x[..., k] * w[n, k] + bias[n]), float or
- * quantised. Source: ONNX Gemm with transB, TensorFlow Lite FULLY_CONNECTED.
+ * @file Fully connected layer: y[..., n] = act(sum over k of x[..., k] * w[n, k] + bias[n]), float
+ * or quantised. Source: ONNX Gemm with transB, TensorFlow Lite FULLY_CONNECTED.
  */
 import { defineOp, type Sample } from "../../graph/op.ts";
 import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";

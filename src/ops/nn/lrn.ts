@@ -1,6 +1,7 @@
 /**
- * @file Local response normalisation across channels: y[c] = x[c] / (bias + alpha / size * s)^beta, where s
- * sums x^2 over channels c - floor((size - 1) / 2) to c + ceil((size - 1) / 2). Source: ONNX LRN.
+ * @file Local response normalisation across channels: y[c] = x[c] / (bias + alpha / size * s)^beta,
+ * where s sums x^2 over channels c - floor((size - 1) / 2) to c + ceil((size - 1) / 2). Source:
+ * ONNX LRN.
  */
 import { defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
 import {

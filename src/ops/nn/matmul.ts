@@ -1,6 +1,7 @@
 /**
- * @file Batched matrix product with NumPy broadcasting of the batch axes; either operand may be given
- * transposed. Float, integer or quantised. Source: ONNX MatMul, QLinearMatMul; TensorFlow Lite BATCH_MATMUL.
+ * @file Batched matrix product with NumPy broadcasting of the batch axes; either operand may be
+ * given transposed. Float, integer or quantised. Source: ONNX MatMul, QLinearMatMul; TensorFlow
+ * Lite BATCH_MATMUL.
  */
 import { defineOp, type Sample } from "../../graph/op.ts";
 import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";

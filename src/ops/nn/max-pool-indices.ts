@@ -1,6 +1,6 @@
 /**
- * @file Maximum over a window together with where it was found: the flat index of the first maximum in x,
- * counted as nchw whatever the layout. Source: ONNX MaxPool with two outputs.
+ * @file Maximum over a window together with where it was found: the flat index of the first maximum
+ * in x, counted as nchw whatever the layout. Source: ONNX MaxPool with two outputs.
  */
 import { defineOp, type Sample } from "../../graph/op.ts";
 import { affine, binary, cast, i32, KernelBuilder } from "../../kernel/build.ts";

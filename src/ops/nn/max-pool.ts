@@ -1,4 +1,7 @@
-/** @file Maximum over a sliding window; padding takes no part. Source: ONNX MaxPool, TensorFlow Lite MAX_POOL_2D. */
+/**
+ * @file Maximum over a sliding window; padding takes no part. Source: ONNX MaxPool, TensorFlow Lite
+ * MAX_POOL_2D.
+ */
 import { defineOp, type Sample } from "../../graph/op.ts";
 import { affine, KernelBuilder } from "../../kernel/build.ts";
 import type { Kernel } from "../../kernel/ir.ts";

@@ -1,6 +1,7 @@
 /**
- * @file Selection of boxes per batch and class without strong overlaps, in a result of fixed size: rows
- * (batch, class, box), unused rows -1, and the number of rows used. Source: ONNX NonMaxSuppression.
+ * @file Selection of boxes per batch and class without strong overlaps, in a result of fixed size:
+ * rows (batch, class, box), unused rows -1, and the number of rows used. Source: ONNX
+ * NonMaxSuppression.
  */
 import { defineOp, type Sample } from "../../graph/op.ts";
 import {

@@ -1,4 +1,7 @@
-/** @file The default loop nest of resize: coordinates in f64, indices and weights computed once per axis position. */
+/**
+ * @file The default loop nest of resize: coordinates in f64, indices and weights computed once per
+ * axis position.
+ */
 import {
   add,
   affine,

@@ -1,6 +1,7 @@
 /**
- * @file Which input coordinate each output position of a resize reads: x = (o * a + b) / c + d in f64, for
- * every coordinate mode of ONNX Resize and TensorFlow Lite's RESIZE_*; and the weights at a coordinate.
+ * @file Which input coordinate each output position of a resize reads: x = (o * a + b) / c + d in
+ * f64, for every coordinate mode of ONNX Resize and TensorFlow Lite's RESIZE_*; and the weights at
+ * a coordinate.
  */
 
 export type CoordinateMode =
@@ -12,7 +13,9 @@ export type CoordinateMode =
   | "half_pixel_symmetric";
 export type NearestMode = "floor" | "ceil" | "round_prefer_floor" | "round_prefer_ceil";
 
-/** The affine map of one axis. Eval and kernels compute it in the same order, so they agree exactly. */
+/**
+ * The affine map of one axis. Eval and kernels compute it in the same order, so they agree exactly.
+ */
 export interface AxisMap {
   readonly a: number;
   readonly b: number;

@@ -1,6 +1,7 @@
 /**
- * @file Resampling of the spatial axes: nearest, linear or cubic, separably. Source: ONNX Resize (opsets 10
- * to 19, without antialiasing), TensorFlow Lite RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR.
+ * @file Resampling of the spatial axes: nearest, linear or cubic, separably. Source: ONNX Resize
+ * (opsets 10 to 19, without antialiasing), TensorFlow Lite RESIZE_BILINEAR and
+ * RESIZE_NEAREST_NEIGHBOR.
  */
 import { defineOp, type OutQuant } from "../../graph/op.ts";
 import { isFloat } from "../../tensor/dtype.ts";

@@ -1,6 +1,6 @@
 /**
- * @file Regions of a feature map cut out and resampled to one size, by averages or maxima of bilinear
- * samples. Source: ONNX RoiAlign; its mode "max" takes the largest weighted neighbour.
+ * @file Regions of a feature map cut out and resampled to one size, by averages or maxima of
+ * bilinear samples. Source: ONNX RoiAlign; its mode "max" takes the largest weighted neighbour.
  */
 import { defineOp, type Sample } from "../../graph/op.ts";
 import {
@@ -33,11 +33,15 @@ import { f32t, typed } from "./samples.ts";
 
 export interface RoiAlignAttrs {
   readonly mode: "avg" | "max";
-  /** "half_pixel" moves regions by half an element; "output_half_pixel" makes them at least 1 wide. */
+  /**
+   * "half_pixel" moves regions by half an element; "output_half_pixel" makes them at least 1 wide.
+   */
   readonly coordinates: "half_pixel" | "output_half_pixel";
   readonly height: number;
   readonly width: number;
-  /** Samples per output element and axis; 0: as many as the region has elements there, rounded up. */
+  /**
+   * Samples per output element and axis; 0: as many as the region has elements there, rounded up.
+   */
   readonly samplingRatio: number;
   /** Region coordinates times this are elements of x. */
   readonly spatialScale: number;

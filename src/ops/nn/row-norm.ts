@@ -1,6 +1,6 @@
 /**
- * @file layer_norm and rms_norm: normalisation of everything from one axis on, then an optional scale
- * (gamma) and shift (beta) of that shape. Source: ONNX LayerNormalization, RMSNormalization.
+ * @file layer_norm and rms_norm: normalisation of everything from one axis on, then an optional
+ * scale (gamma) and shift (beta) of that shape. Source: ONNX LayerNormalization, RMSNormalization.
  */
 import { defineOp, type Op, type OutQuant, type Sample } from "../../graph/op.ts";
 import { add, affine, KernelBuilder, mul } from "../../kernel/build.ts";

@@ -1,6 +1,7 @@
 /**
- * @file Geometry of operators that slide a window over 1 to 3 spatial axes. Both layouts and every rank
- * are brought to one form, three spatial axes walked by strides, so that each operator has one code path.
+ * @file Geometry of operators that slide a window over 1 to 3 spatial axes. Both layouts and every
+ * rank are brought to one form, three spatial axes walked by strides, so that each operator has one
+ * code path.
  */
 
 import { strides } from "../../tensor/shape.ts";
@@ -60,7 +61,9 @@ export function checkPerAxis(
   }
 }
 
-/** Output positions of a window along one axis; `ceil` also counts a last window that is cut off. */
+/**
+ * Output positions of a window along one axis; `ceil` also counts a last window that is cut off.
+ */
 export function windowCount(
   size: number,
   kernel: number,
@@ -70,11 +73,12 @@ export function windowCount(
   padEnd: number,
   ceil = false,
 ): number {
-  const span = size + padBegin + padEnd - (kernel - 1) * dilation - 1;
+  const reach = (kernel - 1) * dilation + 1;
+  const span = size + padBegin + padEnd - reach;
   if (span < 0) {
     throw new UserError(
       "E_SHAPE",
-      `a window of ${(kernel - 1) * dilation + 1} does not fit into ${size} elements padded by ${padBegin} and ${padEnd}`,
+      `a window of ${reach} does not fit into ${size} elements padded by ${padBegin}, ${padEnd}`,
     );
   }
   if (!ceil) return Math.floor(span / stride) + 1;
@@ -135,8 +139,8 @@ export const windowOf = (
 });
 
 /**
- * How a permutation of all axes changes the layout: the new layout and, for each new spatial axis, the
- * old one. Null when batch or channels would land where no layout has them.
+ * How a permutation of all axes changes the layout: the new layout and, for each new spatial axis,
+ * the old one. Null when batch or channels would land where no layout has them.
  */
 export function permuteLayout(
   layout: Layout,
@@ -169,7 +173,10 @@ export function permuteWindow<A extends { readonly layout: Layout }>(
   return out as A;
 }
 
-/** Letters of the spatial axes for Op.axes: input, window and output ones; carried axes share a letter. */
+/**
+ * Letters of the spatial axes for Op.axes: input, window and output ones; carried axes share a
+ * letter.
+ */
 export function axisLetters(
   layout: Layout,
   batch: string,

@@ -1,6 +1,6 @@
 /**
- * @file Loops that bring groups of elements to a common scale: mean and variance, or mean square, of each
- * group in two passes. Shared by layer_norm, rms_norm and instance_norm.
+ * @file Loops that bring groups of elements to a common scale: mean and variance, or mean square,
+ * of each group in two passes. Shared by layer_norm, rms_norm and instance_norm.
  */
 import {
   add,

@@ -1,7 +1,8 @@
 /**
- * @file Greedy suppression of overlapping boxes, shared by non_max_suppression and detection_postprocess:
- * the best remaining box is taken, the remaining ones that overlap it too much are dropped, and so on.
- * Of equal scores the lower index goes first. Overlap is computed in f64 in eval and in kernels.
+ * @file Greedy suppression of overlapping boxes, shared by non_max_suppression and
+ * detection_postprocess: the best remaining box is taken, the remaining ones that overlap it too
+ * much are dropped, and so on. Of equal scores the lower index goes first. Overlap is computed in
+ * f64 in eval and in kernels.
  */
 import {
   add,

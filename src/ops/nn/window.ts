@@ -1,4 +1,7 @@
-/** @file Visiting the elements under a window, in eval and in kernels: padding is left out by loop bounds. */
+/**
+ * @file Visiting the elements under a window, in eval and in kernels: padding is left out by loop
+ * bounds.
+ */
 import { add, affine, binary, i32, type KernelBuilder, max, min, sub } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/ir.ts";
 import { clamp } from "../../util/math.ts";
@@ -26,8 +29,8 @@ export function forEachPosition(
 }
 
 /**
- * Calls `visit` with the tap and the input's offset (batch and channel left out) for every tap inside.
- * Taps count through the window in row-major order.
+ * Calls `visit` with the tap and the input's offset (batch and channel left out) for every tap
+ * inside. Taps count through the window in row-major order.
  */
 export function forEachTap(
   w: Window,
@@ -91,7 +94,9 @@ function placeAxis(
   return { begin, end, origin };
 }
 
-/** Computes the bounds of the window at output position `at`, out of `counts` positions per axis. */
+/**
+ * Computes the bounds of the window at output position `at`, out of `counts` positions per axis.
+ */
 export function placeWindow(
   k: KernelBuilder,
   w: Window,
