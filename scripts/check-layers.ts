@@ -24,6 +24,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   "src/runtime": 6,
   "src/pipeline.ts": 6.5,
   "src/optimize": 6.8,
+  "src/report": 6.9,
   src: 7,
   cli: 8,
 };
