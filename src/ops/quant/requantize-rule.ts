@@ -1,7 +1,7 @@
 /**
  * @file From an i32 accumulator to the output integer: the one definition of requantisation after a
- * convolution or matrix product (docs/ir.md, "Integer convolution"), as a JavaScript function for `eval`
- * and as kernel expressions, scalar and vector, for every lowering.
+ * convolution or matrix product (docs/ir.md, "Integer convolution"), as a JavaScript function for
+ * `eval` and as kernel expressions, scalar and vector, for every lowering.
  *
  * A lowering that uses it:
  *   const rule = requantRule(x.quant, w.quant, y.quant, y.dtype, attrs.act, attrs.arith);
@@ -57,7 +57,9 @@ export interface RequantRule {
   js(acc: number, channel: number): number;
   /** What `expr` takes beside an i32 accumulator, in order. */
   readonly tables: readonly RequantTable[];
-  /** The same for an i32x4 accumulator; null when lanes cannot express it (shifts too far apart). */
+  /**
+   * The same for an i32x4 accumulator; null when lanes cannot express it (shifts too far apart).
+   */
   readonly vectorTables: readonly RequantTable[] | null;
   /**
    * Clamped result, i32 or i32x4 like `acc`; integers above 8 bits are not narrowed. `acc` and the
@@ -93,8 +95,8 @@ export function activationRange(
 }
 
 /**
- * The rule for y = requantize(sum of qx * qw). `x` and `out` are per tensor; `w` is per tensor or per
- * output channel, whichever axis that is.
+ * The rule for y = requantize(sum of qx * qw). `x` and `out` are per tensor; `w` is per tensor or
+ * per output channel, whichever axis that is.
  */
 export function requantRule(
   x: QuantParams,
@@ -144,8 +146,8 @@ function floatRule(multiplier: readonly number[], common: Common): RequantRule {
     tables,
     vectorTables: tables,
     expr: (acc, params) => {
-      // Adding 1.5 * 2^23 rounds to nearest even in the low bits; outside +-2^22 the bits stay ordered as
-      // integers, so that the clamp below gives the right bound.
+      // Adding 1.5 * 2^23 rounds to nearest even in the low bits; outside +-2^22 the bits stay
+      // ordered as integers, so that the clamp below gives the right bound.
       const type = withElem(acc.type, "f32");
       const shifted = add(mul(cast(type, "convert_s", acc), params[0]!), constant(type, 12582912));
       const bits = cast(acc.type, "bits", shifted);
@@ -166,7 +168,8 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
   const uniform = shifts.length === 1;
   const mantissa: RequantTable = { name: "mantissa", dtype: "i32", values: mantissas };
   const rights = shifts.map((s) => Math.max(0, -s));
-  // Lanes cannot shift by different counts: they multiply by 2^(bits - count), then all shift by `bits`.
+  // Lanes cannot shift by different counts: they multiply by 2^(bits - count), then all shift by
+  // `bits`.
   const bits = Math.min(...rights) === 0 ? 30 : 31;
   const finish = (scaled: Expr): Expr => {
     const type = scaled.type;
