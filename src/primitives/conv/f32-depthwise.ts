@@ -2,7 +2,7 @@
  * @file f32 depthwise convolution, NHWC, one output channel per input channel: vectors of four channels,
  * all taps of a small filter in registers.
  */
-import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
+import { add, affine, constant, fma, KernelBuilder, mul } from "../../kernel/build.ts";
 import type { Buffer, Expr } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
@@ -141,22 +141,22 @@ function convolve(
   bias: Expr,
   tapOf: (ky: Expr | number, kx: number) => Expr,
 ): Expr {
+  // Named one by one: nested, all loads of a pixel would be live at once.
   const row = (ky: Expr | number, acc: Expr): Expr => {
     let sum = acc;
     for (let kx = 0; kx < g.kw; kx++) {
-      const at = affine(
-        a,
-        typeof ky === "number" ? ky * rowStride : mul(ky, rowStride),
-        kx * g.dw * g.c,
-      );
-      sum = fma(k.load(source, at, "f32x4"), tapOf(ky, kx), sum);
+      const down = typeof ky === "number" ? ky * rowStride : mul(ky, rowStride);
+      const value = k.load(source, affine(a, down, kx * g.dw * g.c), "f32x4");
+      sum = k.let("sum", fma(value, tapOf(ky, kx), sum));
     }
     return sum;
   };
   if (g.kh * g.kw <= REGISTER_TAPS) {
-    let sum = bias;
-    for (let ky = 0; ky < g.kh; ky++) sum = row(ky, sum);
-    return sum;
+    // One chain of additions a row, so that their latencies overlap.
+    const rows = Array.from({ length: g.kh }, (_, ky) =>
+      row(ky, ky === 0 ? bias : constant("f32x4", 0)),
+    );
+    return rows.reduce((sum, r) => k.let("sum", add(sum, r)));
   }
   const acc = k.reg("acc", bias);
   k.for("ky", 0, g.kh, (ky) => k.set(acc, row(ky, acc)));

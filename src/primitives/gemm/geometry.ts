@@ -104,14 +104,21 @@ export interface Loops {
   readonly runLength: number;
 }
 
-/** Pixels per row when an unpadded 1x1 convolution is cut into rows: fits the L1 cache with its weights. */
-const FLAT_ROW = 48;
+/** Input elements a row of a flat product may have, so that they stay in the L1 cache, and its fewest pixels. */
+const FLAT_ELEMENTS = 8192;
+const FLAT_PIXELS = 24;
+
+/** Cuts the pixels of a flat product into rows of equal length, as far as they divide. */
+function flatLength(pixels: number, channels: number): number {
+  const most = Math.max(FLAT_PIXELS, Math.floor(FLAT_ELEMENTS / channels));
+  return ceilDiv(pixels, ceilDiv(pixels, most));
+}
 
 export function planLoops(g: ConvGeometry, pickTile: (length: number, n: number) => Tile): Loops {
   const pointwise = g.kh === 1 && g.kw === 1 && g.sh === 1 && g.sw === 1 && !g.padded;
   const flat = pointwise && g.groups === 1;
   const pixels = g.batch * g.oh * g.ow;
-  const length = flat ? Math.min(pixels, FLAT_ROW) : g.ow;
+  const length = flat ? flatLength(pixels, g.c) : g.ow;
   const rows = flat ? ceilDiv(pixels, length) : g.batch * g.oh;
   const perGroup = g.n / g.groups;
   const tile = pickTile(length, perGroup);
