@@ -1,0 +1,21 @@
+/** @file Quantisation after training: calibration, 8-bit models, half-precision storage, sensitivity. */
+export {
+  type Batches,
+  type CalibrationStats,
+  collectStats,
+  layerName,
+  withOutputs,
+} from "./calibrate.ts";
+export { correctBias } from "./correct-bias.ts";
+export { StatsCollector, type ValueStats } from "./histogram.ts";
+export { OBSERVERS, type Observer, type Range, rangeOf } from "./observer.ts";
+export { activationParams, quantizeLayer, type WeightRange } from "./params.ts";
+export { type QuantizeOptions, quantizeGraph } from "./quantize-graph.ts";
+export { type SelectionOptions, selectNodes } from "./selection.ts";
+export {
+  compareGraphs,
+  type LayerSensitivity,
+  layerSensitivity,
+  type SensitivityOptions,
+} from "./sensitivity.ts";
+export { type StoreWeightsOptions, storeWeights } from "./store-weights.ts";
