@@ -56,7 +56,7 @@ export function detectionPlan(
     scores: scores.shape[2]!,
     background: scores.shape[2]! - attrs.classes,
     perBox,
-    rows: attrs.maxDetections * (attrs.regular ? 1 : attrs.maxClassesPerDetection),
+    rows: attrs.maxDetections * attrs.maxClassesPerDetection,
   };
 }
 
