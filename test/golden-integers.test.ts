@@ -1,5 +1,6 @@
 /**
- * @file The integers of the int8 MLPerf Tiny models are TensorFlow Lite's, bit for bit. The golden hashes
+ * @file The integers of the int8 MLPerf Tiny models and of single operators are TensorFlow Lite's, bit
+ * for bit. The golden hashes
  * are outputs of its built-in kernels on seeded inputs (bench/peers/tflite-agreement.ts writes them).
  */
 import assert from "node:assert/strict";
@@ -9,12 +10,14 @@ import { importTflite } from "../src/formats/tflite/index.ts";
 import { interpret } from "../src/graph/interpret.ts";
 import { bytesOf, elementCount } from "../src/tensor/tensor.ts";
 import { hashBytes } from "../src/util/math.ts";
-import { GOLDEN_MODELS, randomSamples } from "./support/golden.ts";
+import { caseFeeds, GOLDEN_MODELS, randomSamples } from "./support/golden.ts";
+import { tfliteCases } from "./support/tflite-cases.ts";
 
 const MODELS = new URL("../../shared/data/mlperf-tiny/models/", import.meta.url);
-const golden: Record<string, { samples: number; hash: string }> = JSON.parse(
-  readFileSync(new URL("./golden/tflite-int8.json", import.meta.url), "utf8"),
-);
+const readGolden = (name: string): unknown =>
+  JSON.parse(readFileSync(new URL(`./golden/${name}`, import.meta.url), "utf8"));
+const golden = readGolden("tflite-int8.json") as Record<string, { samples: number; hash: string }>;
+const goldenOps = readGolden("tflite-ops.json") as Record<string, string>;
 
 for (const model of GOLDEN_MODELS) {
   test(`${model.file}: integers equal TensorFlow Lite's`, (t) => {
@@ -32,3 +35,14 @@ for (const model of GOLDEN_MODELS) {
     assert.equal(hashBytes(new Uint8Array(Buffer.concat(outs))), want.hash);
   });
 }
+
+test("operators with integer results equal TensorFlow Lite's", () => {
+  const names = new Set(Object.keys(goldenOps));
+  tfliteCases.forEach(({ name, bytes }, i) => {
+    if (!names.delete(name)) return;
+    const { graph } = importTflite(bytes);
+    const outs = caseFeeds(graph, i).flatMap((feeds) => interpret(graph, feeds).map(bytesOf));
+    assert.equal(hashBytes(new Uint8Array(Buffer.concat(outs))), goldenOps[name], name);
+  });
+  assert.deepEqual([...names], [], "every golden case still exists");
+});

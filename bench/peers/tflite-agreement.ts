@@ -1,10 +1,10 @@
 /**
  * @file Compares our results with TensorFlow Lite's, for each of its kernel sets: outputs of the int8
  * MLPerf Tiny models, or (--ops) of one small model for each operator. Writes the golden outputs that
- * test/golden-integers.test.ts checks.
+ * test/golden-integers.test.ts checks: test/golden/tflite-int8.json, and with --ops tflite-ops.json.
  *
  *   node bench/peers/tflite-agreement.ts --python PYTHON [--data ../shared/data] [--samples 20]
- *     [--model kws] [--ops] [--golden test/golden/tflite-int8.json]
+ *     [--model kws] [--ops] [--arith float] [--golden FILE]
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,18 +14,16 @@ import { parseArgs } from "node:util";
 import { importTflite } from "../../src/formats/tflite/index.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { interpret } from "../../src/graph/interpret.ts";
+import type { Arith } from "../../src/graph/op.ts";
 import { DTYPES } from "../../src/tensor/dtype.ts";
-import {
-  bytesOf,
-  elementCount,
-  numberReader,
-  type Tensor,
-  type TensorType,
-  tensorOf,
-} from "../../src/tensor/tensor.ts";
+import { bytesOf, elementCount, numberReader, type TensorType } from "../../src/tensor/tensor.ts";
 import { hashBytes } from "../../src/util/math.ts";
-import { makeRng } from "../../src/util/rng.ts";
-import { GOLDEN_MODELS, type GoldenModel, randomSamples } from "../../test/support/golden.ts";
+import {
+  caseFeeds,
+  GOLDEN_MODELS,
+  type GoldenModel,
+  randomSamples,
+} from "../../test/support/golden.ts";
 import { tfliteCases } from "../../test/support/tflite-cases.ts";
 
 const RESOLVERS = ["builtin", "ref", "xnnpack"] as const;
@@ -38,6 +36,7 @@ const { values: flags } = parseArgs({
     samples: { type: "string", default: "20" },
     model: { type: "string" },
     ops: { type: "boolean", default: false },
+    arith: { type: "string", default: "tflite" },
     golden: { type: "string" },
   },
 });
@@ -46,6 +45,7 @@ if (flags.python === undefined) {
   process.exit(2);
 }
 const python: string = flags.python;
+const arith: Arith = flags.arith === "float" ? "float" : "tflite";
 const folder = mkdtempSync(join(tmpdir(), "agreement-"));
 
 interface Job {
@@ -138,13 +138,16 @@ async function samplesOf(model: GoldenModel, count: number, size: number): Promi
 const concatenated = (samples: readonly Int8Array[]): Uint8Array =>
   Buffer.concat(samples.map((s) => new Uint8Array(s.buffer, s.byteOffset, s.length)));
 
+const writeGolden = (golden: object): void =>
+  writeFileSync(flags.golden!, `${JSON.stringify(golden, null, 2)}\n`);
+
 async function compareModels(): Promise<void> {
   const golden: Record<string, { samples: number; hash: string }> = {};
   const rows: object[] = [];
   for (const model of GOLDEN_MODELS) {
     if (flags.model !== undefined && flags.model !== model.key) continue;
     const file = join(flags.data!, "mlperf-tiny/models", model.file);
-    const { graph } = importTflite(readFileSync(file));
+    const { graph } = importTflite(readFileSync(file), { arith });
     const types = outputTypes(graph);
     const type = graph.values.get(graph.inputs[0]!)!.type;
     const samples = await samplesOf(model, Number(flags.samples), elementCount(type.shape));
@@ -165,37 +168,16 @@ async function compareModels(): Promise<void> {
     writeFileSync(flags.golden, `${JSON.stringify(golden, null, 2)}\n`);
 }
 
-const PER_CASE = 8;
-
-/** A random value for an input: quantised ones use the whole range. */
-function randomTensor(type: TensorType, next: () => number): Tensor {
-  const { min, max } = DTYPES[type.dtype];
-  const n = elementCount(type.shape);
-  const value = (): number => {
-    if (type.dtype === "bool") return Math.floor(next() * 2);
-    if (type.quant !== undefined) return min + Math.floor(next() * (max - min + 1));
-    return DTYPES[type.dtype].kind === "float"
-      ? 0.1 + 3 * next() - 1.5
-      : Math.floor(next() * 9) - 4;
-  };
-  const plain = tensorOf(type.dtype, type.shape, Array.from({ length: n }, value));
-  return { type, data: plain.data };
-}
-
 function compareOps(): void {
-  const rng = makeRng(11);
   const cases = tfliteCases.map(({ name, bytes }, i) => {
-    const { graph } = importTflite(bytes);
+    const { graph } = importTflite(bytes, { arith });
     const model = join(folder, `${i}.tflite`);
     writeFileSync(model, bytes);
-    const feeds = Array.from({ length: PER_CASE }, () =>
-      graph.inputs.map((v) => randomTensor(graph.values.get(v)!.type, rng.next)),
-    );
+    const feeds = caseFeeds(graph, i);
     const types = outputTypes(graph);
     const inputs = Buffer.concat(feeds.flat().map(bytesOf));
-    const repeats = graph.inputs.length === 0 ? 1 : PER_CASE;
-    const runs = feeds.slice(0, repeats).map((f) => interpret(graph, f).map(bytesOf));
-    return { name, model, inputs, types, ours: decode(Buffer.concat(runs.flat()), types) };
+    const ours = Buffer.concat(feeds.flatMap((f) => interpret(graph, f).map(bytesOf)));
+    return { name, model, inputs, types, bytes: ours, ours: decode(ours, types) };
   });
   const theirs = RESOLVERS.map((resolver) => reference(cases, resolver));
   const rows = cases.map((c, i) => {
@@ -212,6 +194,11 @@ function compareOps(): void {
     });
     return { case: c.name, ...Object.fromEntries(cells) } as Record<string, string>;
   });
+  const golden = cases.flatMap(({ name, types, bytes }, i) => {
+    const integers = types.every((t) => DTYPES[t.dtype].kind !== "float");
+    return integers && rows[i]!["builtin"] === "=" ? [[name, hashBytes(bytes)] as const] : [];
+  });
+  if (flags.golden !== undefined) writeGolden(Object.fromEntries(golden));
   const exact = rows.filter((row) => RESOLVERS.every((r) => row[r] === "="));
   console.log(
     `${exact.length} of ${rows.length} cases agree bit for bit with every kernel set; the others:`,

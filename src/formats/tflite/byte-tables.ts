@@ -122,7 +122,7 @@ export const hardSwish: ByteRuleOf = (x, out) => {
     if (reluExp > 0) r = toI16(r * 2);
     if (reluExp < 0) r = roundingDivideByPot(r, -reluExp);
     r = (r + 32768) >> 1;
-    const product = Math.floor((r * preshift) / 32768);
+    const product = Math.trunc((r * preshift) / 32768);
     return roundingDivideByPot(product, Math.max(0, -outExp)) + out.zeroPoint[0]!;
   };
 };

@@ -1,7 +1,7 @@
 /** @file What the translation of one operator sees: its operands as graph values, constants and options. */
 import { evalTensors, inferTypes } from "../../graph/apply.ts";
 import type { GraphBuilder, Value } from "../../graph/graph.ts";
-import type { Attrs, NoAttrs, Op, OutQuant } from "../../graph/op.ts";
+import type { Arith, Attrs, NoAttrs, Op, OutQuant } from "../../graph/op.ts";
 import { normalizeAxis } from "../../tensor/shape.ts";
 import { elementCount, type Tensor, type TensorType, toNumbers } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
@@ -32,6 +32,8 @@ export class OpContext {
   readonly op: TfliteOperator;
   /** Name of the layer, for nodes and messages. */
   readonly name: string;
+  /** Arithmetic of operators on quantised values. */
+  readonly arith: Arith;
   private readonly operands: readonly (Value | undefined)[];
   private nodes = 0;
 
@@ -40,12 +42,14 @@ export class OpContext {
     model: TfliteModel,
     op: TfliteOperator,
     name: string,
+    arith: Arith,
     operands: readonly (Value | undefined)[],
   ) {
     this.g = g;
     this.model = model;
     this.op = op;
     this.name = name;
+    this.arith = arith;
     this.operands = operands;
   }
 

@@ -3,6 +3,7 @@
  * shape arithmetic, and reports everything unsupported at once.
  */
 import { type Graph, GraphBuilder, type Value } from "../../graph/graph.ts";
+import type { Arith } from "../../graph/op.ts";
 import { eliminateDead } from "../../graph/rewrite.ts";
 import {
   elementCount,
@@ -31,6 +32,11 @@ export interface TfliteImportOptions {
   readonly fix?: Readonly<Record<string, Tensor>>;
   /** The graph's name; default: the one in the file. */
   readonly name?: string;
+  /**
+   * Arithmetic of operators on quantised values (docs/ir.md). "tflite" (default): TensorFlow Lite's
+   * built-in kernels. "float": rescaling in f32, which its XNNPACK delegate uses too.
+   */
+  readonly arith?: Arith;
 }
 
 export interface Imported {
@@ -201,7 +207,14 @@ class Importer {
       for (const t of op.outputs) if (t >= 0) this.values.set(t, null);
       return;
     }
-    const c = new OpContext(this.g, this.model, op, name, operands as (Value | undefined)[]);
+    const c = new OpContext(
+      this.g,
+      this.model,
+      op,
+      name,
+      this.options.arith ?? "tflite",
+      operands as (Value | undefined)[],
+    );
     const result = handlerOf(op)!(c);
     const values = typeof result === "number" ? [result] : result;
     this.emitted += c.emitted;

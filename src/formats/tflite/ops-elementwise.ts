@@ -66,7 +66,7 @@ const arithmetic =
     const { activation } = c.options(options);
     const ins = [c.in(0), c.in(1)];
     const bytes = ins.every((v) => isByte(c.type(v))) && c.out() !== undefined;
-    const attrs = bytes ? { ...c.outAttr(), arith: "tflite" as const } : c.outAttr();
+    const attrs = bytes ? { ...c.outAttr(), arith: c.arith } : c.outAttr();
     return activate(c, c.emit(op, ins, attrs), activation);
   };
 
@@ -111,7 +111,7 @@ function quantize(c: OpContext): Value {
   if (out === undefined) throw malformed("the output has no scale");
   const x = c.in(0);
   if (c.type(x).quant === undefined) return c.emit(core.quantize, [cast(c, x, "f32")], { out });
-  return c.emit(core.requantize, [x], { out, arith: "tflite" });
+  return c.emit(core.requantize, [x], { out, arith: c.arith });
 }
 
 function castOp(c: OpContext): Value {

@@ -59,7 +59,7 @@ function contraction(
   if (out === undefined) throw malformed("the input is quantised and the output is not");
   if (isI16(c.type(c.in(0)))) throw unsupported("16-bit quantised activations");
   const act = clampOf(activation);
-  return act === null ? { out, arith: "tflite" } : { out, arith: "tflite", act };
+  return act === null ? { out, arith: c.arith } : { out, arith: c.arith, act };
 }
 
 /** Attributes of a 2-D window over an NHWC input. */
@@ -210,6 +210,7 @@ function pool(c: OpContext, kind: Pool): Value {
   if (kind === "max_pool") {
     return activate(c, c.emit(core.max_pool, [c.in(0)], { ...at, kernel, dilation }), o.activation);
   }
+  // Every kernel set of TensorFlow Lite rounds the mean this way.
   const fused = out === undefined ? {} : { out, arith: "tflite" as const };
   return activate(
     c,
@@ -247,7 +248,7 @@ function softmax(c: OpContext): Value {
   const assumed = { dtype, ...quant, scale };
   const scaled =
     beta === 1 ? x : c.emit(core.assume_quant, [c.emit(core.strip_quant, [x])], { out: assumed });
-  return c.emit(core.softmax, [scaled], { axis, out, arith: "tflite" });
+  return c.emit(core.softmax, [scaled], { axis, out, arith: c.arith });
 }
 
 function l2Normalization(c: OpContext): Value {

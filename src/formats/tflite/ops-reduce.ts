@@ -32,7 +32,7 @@ const reduce =
 function mean(c: OpContext): Value {
   const out = c.out();
   const quantised = out !== undefined && c.type(c.in(0)).quant !== undefined;
-  const arith = quantised ? { out, arith: "tflite" as const } : {};
+  const arith = quantised ? { out, arith: c.arith } : {};
   return c.emit(core.reduce_mean, [c.in(0)], { ...reduceAxes(c), ...arith });
 }
 
