@@ -302,5 +302,6 @@ export const convTranspose = defineOp<ConvTransposeAttrs>({
   lower: lowerConvTranspose,
   permute: (attrs, perm) =>
     permuteWindow(attrs, perm, ["stride", "padBegin", "padEnd", "dilation", "outputPad"]),
+  fuses: { act: true },
   samples,
 });

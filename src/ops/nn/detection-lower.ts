@@ -19,7 +19,7 @@ import {
   type DetectionPlan,
   type DetectionPostprocessAttrs,
   detectionPlan,
-} from "./detection-postprocess.ts";
+} from "./detection-plan.ts";
 import { type BoxExpr, suppressKernel } from "./suppression.ts";
 
 /** What every part of the kernel needs. */

@@ -23,7 +23,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
 import { declarePorts, realTypeOf } from "./access.ts";
 import { cubicExprs } from "./cubic.ts";
-import { axisMaps, type ResizeAttrs } from "./resize.ts";
+import { axisMaps, type ResizeAttrs } from "./resize-attrs.ts";
 import { type AxisMap, coordinate } from "./resize-map.ts";
 import { gridOf } from "./spatial.ts";
 import { spatialOffset } from "./window.ts";

@@ -1,6 +1,6 @@
 /** @file Test cases of resize: modes, coordinate maps, ranks, layouts and types. */
 import type { Sample } from "../../graph/op.ts";
-import type { ResizeAttrs } from "./resize.ts";
+import type { ResizeAttrs } from "./resize-attrs.ts";
 import { f32t, outQuant, quantised, typed } from "./samples.ts";
 
 const nearest: ResizeAttrs = {

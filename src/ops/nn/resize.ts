@@ -3,7 +3,7 @@
  * (opsets 10 to 19, without antialiasing), TensorFlow Lite RESIZE_BILINEAR and
  * RESIZE_NEAREST_NEIGHBOR.
  */
-import { defineOp, type OutQuant } from "../../graph/op.ts";
+import { defineOp } from "../../graph/op.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import {
   numberReader,
@@ -16,47 +16,18 @@ import {
 import { UserError } from "../../util/errors.ts";
 import { clamp } from "../../util/math.ts";
 import { checkCount } from "./access.ts";
+import { axisMaps, type ResizeAttrs } from "./resize-attrs.ts";
 import { lowerResize } from "./resize-lower.ts";
-import {
-  type AxisMap,
-  axisMap,
-  type CoordinateMode,
-  coordinate,
-  cubicWeights,
-  type NearestMode,
-  nearestIndex,
-} from "./resize-map.ts";
+import { type AxisMap, coordinate, cubicWeights, nearestIndex } from "./resize-map.ts";
 import { resizeSamples } from "./resize-samples.ts";
 import {
   channelAxis,
   checkPerAxis,
   checkSpatialRank,
   gridOf,
-  type Layout,
   permuteLayout,
-  spatialOf,
   spatialShape,
 } from "./spatial.ts";
-
-export interface ResizeAttrs {
-  readonly layout: Layout;
-  /** Output size of each spatial axis. */
-  readonly size: readonly number[];
-  readonly mode: "nearest" | "linear" | "cubic";
-  readonly coordinates: CoordinateMode;
-  readonly nearest: NearestMode;
-  /** The cubic kernel's coefficient; default -0.75. */
-  readonly cubicA?: number;
-  /** Neighbours outside get weight 0 and the others are scaled up; default: the border repeats. */
-  readonly excludeOutside?: boolean;
-  /** Output over input size per spatial axis where the coordinate map is not to use the sizes. */
-  readonly scales?: readonly number[];
-  /** For tf_crop_and_resize: starts of the spatial axes, then ends, as fractions of the input. */
-  readonly roi?: readonly number[];
-  /** For tf_crop_and_resize: the value outside the input; default 0. */
-  readonly extrapolation?: number;
-  readonly out?: OutQuant;
-}
 
 function inferResize(ins: readonly TensorType[], attrs: ResizeAttrs): readonly TensorType[] {
   checkCount(ins, 1, 1);
@@ -75,17 +46,6 @@ function inferResize(ins: readonly TensorType[], attrs: ResizeAttrs): readonly T
   }
   const channels = x.shape[channelAxis(layout, rank + 2)]!;
   return [tensorType(x.dtype, spatialShape(layout, x.shape[0]!, channels, attrs.size))];
-}
-
-/** The coordinate maps of the three axes; axes the tensor lacks map onto themselves. */
-export function axisMaps(attrs: ResizeAttrs, shape: readonly number[]): readonly AxisMap[] {
-  const sizes = spatialOf(attrs.layout, shape);
-  const rank = sizes.length;
-  const maps = sizes.map((size, i) => {
-    const roi = [attrs.roi?.[i] ?? 0, attrs.roi?.[i + rank] ?? 1] as const;
-    return axisMap(attrs.coordinates, size, attrs.size[i]!, attrs.scales?.[i], roi);
-  });
-  return [...new Array<AxisMap>(3 - rank).fill({ a: 1, b: 0, c: 1, d: 0 }), ...maps];
 }
 
 /** Input positions and weights one output position reads along one axis. */
