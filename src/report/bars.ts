@@ -18,25 +18,27 @@ export function cellBar(measured: number, predicted: number, most: number): Html
 const WIDTH = 760;
 const ROW = 22;
 const LEFT = 250;
-const RIGHT = WIDTH - 70;
+const RIGHT = WIDTH - 150;
+const MEASURED = WIDTH - 74;
+const PREDICTED = WIDTH - 4;
+const HEAD = 20;
 const LABEL_CHARS = 36;
 
 const label = (name: string): string =>
   name.length <= LABEL_CHARS ? name : `${name.slice(0, 20)}…${name.slice(-LABEL_CHARS + 21)}`;
 
 function row(layer: LayerRow, i: number, at: (ms: number) => number, decimals: number): Html {
-  const y = 6 + i * ROW;
+  const y = HEAD + i * ROW;
   const { measuredMs, predictedMs } = layer;
-  const end = Math.max(at(measuredMs), at(predictedMs));
   const tip = `${cutName(layer.name)}: measured ${fixed(measuredMs, decimals)} ms, predicted ${fixed(predictedMs, decimals)} ms`;
   return html`<g><title>${tip}</title><text text-anchor="end" x="${LEFT - 8}" y="${y + 14}">${label(layer.name)}</text>
 <rect class="measured" x="${LEFT}" y="${y + 3}" width="${at(measuredMs) - LEFT}" height="14"/>
-<path class="predicted" d="M${at(predictedMs)} ${y}v20"/><text x="${end + 6}" y="${y + 14}">${fixed(measuredMs, decimals)}</text></g>`;
+<path class="predicted" d="M${at(predictedMs)} ${y}v20"/><text text-anchor="end" x="${MEASURED}" y="${y + 14}">${fixed(measuredMs, decimals)}</text><text class="tick" text-anchor="end" x="${PREDICTED}" y="${y + 14}">${fixed(predictedMs, decimals)}</text></g>`;
 }
 
 /** The layers given, in order, as horizontal bars. */
 export function layerBars(layers: readonly LayerRow[], decimals: number): Html {
-  const bottom = 6 + layers.length * ROW + 4;
+  const bottom = HEAD + layers.length * ROW + 4;
   const most = Math.max(
     ...layers.flatMap((l) => [l.measuredMs, l.predictedMs]).filter(Number.isFinite),
     0,
@@ -45,11 +47,12 @@ export function layerBars(layers: readonly LayerRow[], decimals: number): Html {
   const at = (ms: number): number => (Number.isFinite(ms) ? scale.at(ms) : LEFT);
   const ticks = scale.ticks.map(
     (t) =>
-      html`<path class="grid" d="M${at(t)} 4V${bottom}"/><text class="tick" text-anchor="middle" x="${at(t)}" y="${bottom + 16}">${fixed(t, decimals)}</text>`,
+      html`<path class="grid" d="M${at(t)} ${HEAD}V${bottom}"/><text class="tick" text-anchor="middle" x="${at(t)}" y="${bottom + 16}">${fixed(t, decimals)}</text>`,
   );
   return html`<svg viewBox="0 0 ${WIDTH} ${bottom + 40}" role="img" aria-labelledby="slowest-title slowest-description">
 <title id="slowest-title">The slowest layers</title><desc id="slowest-description">Bars: measured milliseconds of the ${layers.length} slowest layers. Marks: predicted milliseconds. All values are in the table of layers.</desc>
-${ticks}<path class="axis" d="M${LEFT} 4V${bottom}H${RIGHT}"/>${layers.map((l, i) => row(l, i, at, decimals))}
+<text class="title" text-anchor="end" x="${MEASURED}" y="13">measured</text><text class="title" text-anchor="end" x="${PREDICTED}" y="13">predicted</text>
+${ticks}<path class="axis" d="M${LEFT} ${HEAD}V${bottom}H${RIGHT}"/>${layers.map((l, i) => row(l, i, at, decimals))}
 <text class="title" text-anchor="middle" x="${(LEFT + RIGHT) / 2}" y="${bottom + 34}">Time, ms (bar: measured, mark: predicted)</text>
 </svg>`;
 }

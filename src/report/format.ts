@@ -23,12 +23,30 @@ export function decimalsFor(xs: readonly number[]): number {
   return largest >= 0.1 ? 3 : 4;
 }
 
-/** About three significant digits. */
+/** Scientific with two digits: 1.7e−4. */
+export const scientific = (x: number): string =>
+  Number.isFinite(x) ? x.toExponential(1).replace("e+", "e").replaceAll("-", MINUS) : fixed(x);
+
+/** Three significant digits. */
 export function short(x: number): string {
-  const size = Math.abs(x);
-  if (size === 0 || !Number.isFinite(x)) return fixed(x);
-  if (size < 1e-3) return x.toExponential(1).replace("-", MINUS);
-  return fixed(x, Math.max(0, 2 - Math.floor(Math.log10(size))));
+  const rounded = Number(x.toPrecision(3));
+  const size = Math.abs(rounded);
+  if (size === 0 || !Number.isFinite(rounded)) return fixed(rounded);
+  if (size < 1e-3) return scientific(rounded);
+  return fixed(rounded, Math.max(0, 2 - Math.floor(Math.log10(size))));
+}
+
+/** A number someone chose: as short as it can be written. */
+export const asGiven = (x: number): string =>
+  Number.isFinite(x) ? String(Number(x.toPrecision(6))).replace("-", MINUS) : fixed(x);
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+/** A power of ten as 10⁻⁴. */
+export function powerOfTen(x: number): string {
+  const exponent = Math.round(Math.log10(x));
+  const digits = [...String(Math.abs(exponent))].map((d) => SUPERSCRIPTS[Number(d)]!).join("");
+  return `10${exponent < 0 ? "⁻" : ""}${digits}`;
 }
 
 /** Bytes with a decimal unit: 594 kB. */
@@ -55,8 +73,8 @@ export interface MetricWords {
   readonly value: (x: number) => string;
   /** A value with its unit. */
   readonly quantity: (x: number) => string;
-  /** A drop with its unit. */
-  readonly drop: (x: number) => string;
+  /** Unit of a drop, with a space before; empty when it has none. */
+  readonly dropUnit: string;
 }
 
 const percent = (name: string, header: string): MetricWords => ({
@@ -66,7 +84,7 @@ const percent = (name: string, header: string): MetricWords => ({
   rising: true,
   value: (x) => fixed(x, 2),
   quantity: (x) => `${fixed(x, 2)} %`,
-  drop: (x) => `${fixed(x, 2)} points`,
+  dropUnit: " points",
 });
 
 export const METRICS: Readonly<Record<MetricName, MetricWords>> = {
@@ -79,7 +97,7 @@ export const METRICS: Readonly<Record<MetricName, MetricWords>> = {
     rising: false,
     value: short,
     quantity: short,
-    drop: short,
+    dropUnit: "",
   },
 };
 

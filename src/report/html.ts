@@ -1,7 +1,7 @@
 /** @file An OptimizeReport as one HTML file: no network, no script, fit for a strict content security policy. */
 import type { OptimizeReport } from "../optimize/types.ts";
 import { layerBars } from "./bars.ts";
-import { bytes, decimalsFor, fixed, METRICS } from "./format.ts";
+import { asGiven, bytes, decimalsFor, fixed, METRICS, powerOfTen } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { type Point, type ScatterOptions, scatter } from "./scatter.ts";
 import { STYLE } from "./style.ts";
@@ -59,19 +59,23 @@ function points(report: OptimizeReport, x: (c: OptimizeReport["baseline"]) => nu
 /** Options that both charts share: the metric's axis. */
 function metricAxis(
   report: OptimizeReport,
-): Pick<ScatterOptions, "yTitle" | "yTick" | "yScale" | "yFloor" | "yCeiling" | "yLimit"> {
+): Pick<
+  ScatterOptions,
+  "yTitle" | "yTick" | "yValue" | "yScale" | "yFloor" | "yCeiling" | "yLimit"
+> {
   const { baseline, limits } = report;
   const words = METRICS[baseline.metric];
-  const yTick = (y: number): string => (words.rising ? fixed(y, 1) : words.value(y));
+  const yValue = words.value;
+  const yTick = words.rising ? (y: number): string => fixed(y, 1) : powerOfTen;
   const limited = Number.isFinite(limits.maxDrop);
   if (!words.rising) {
     const limit = limited && limits.maxDrop > 0 ? { yLimit: limits.maxDrop } : {};
-    return { yTitle: words.header, yTick, yScale: "log", ...limit };
+    return { yTitle: words.header, yTick, yValue, yScale: "log", ...limit };
   }
   const spread = baseline.high - baseline.low;
   const yFloor = baseline.value - Math.max(limited ? 4 * limits.maxDrop : 0, 3 * spread, 2);
   const limit = limited ? { yLimit: baseline.value - limits.maxDrop } : {};
-  return { yTitle: words.header, yTick, yScale: "linear", yFloor, yCeiling: 100, ...limit };
+  return { yTitle: words.header, yTick, yValue, yScale: "linear", yFloor, yCeiling: 100, ...limit };
 }
 
 function charts(report: OptimizeReport): Html {
@@ -103,7 +107,7 @@ function charts(report: OptimizeReport): Html {
     ...(limits.maxLatencyMs === undefined ? {} : { xLimit: limits.maxLatencyMs }),
   });
   const legend =
-    "Square: baseline. Filled: within the limits; ringed: chosen; hollow: not within the limits. Vertical strokes: 95 % intervals. An arrow: the value is below the axis.";
+    "Square: baseline. Filled: within the limits; ringed: chosen; hollow: not within the limits. Vertical strokes: 95 % intervals. Triangle: the value is below the axis.";
   const figure = (svg: Html): Html =>
     html`<figure><div class="scroll" role="region" aria-label="Chart" tabindex="0">${svg}</div></figure>`;
   return html`<div class="charts">${figure(bySize)}${figure(byTime)}</div><p class="note">${legend}</p>`;
@@ -127,7 +131,7 @@ function setting(value: unknown): string {
       .map(([k, v]) => `${k}: ${setting(v)}`)
       .join(", ");
   }
-  return typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value);
+  return typeof value === "number" ? asGiven(value) : String(value);
 }
 
 const INTERVALS = {

@@ -23,6 +23,8 @@ export interface ScatterOptions {
   readonly yTitle: string;
   readonly xTick: (x: number) => string;
   readonly yTick: (y: number) => string;
+  /** Values in tips, more exact than at the axis. */
+  readonly yValue: (y: number) => string;
   readonly xLimit?: number;
   readonly yLimit?: number;
   /** "log" for errors, which span powers of ten. */
@@ -35,7 +37,7 @@ export interface ScatterOptions {
 
 const WIDTH = 520;
 const HEIGHT = 320;
-const LEFT = 62;
+const LEFT = 58;
 const RIGHT = WIDTH - 14;
 const TOP = 16;
 const BOTTOM = HEIGHT - 46;
@@ -64,25 +66,43 @@ interface Placed {
   readonly off: boolean;
 }
 
-/** Free places for the labels, the chosen one's first; a label without a free place is left out. */
+/** Places around a mark for a label of this width, the preferred ones first. */
+const spotsAround = ({ x, y, point }: Placed, w: number): Box[] =>
+  [0, -16, 16, -30, 30, -44, 44].flatMap((dy) => {
+    const gap = point.kind === "chosen" && dy === 0 ? 12 : 9;
+    const top = y - LINE / 2 + dy;
+    return [
+      { x: x + gap, y: top, w, h: LINE },
+      { x: x - gap - w, y: top, w, h: LINE },
+    ];
+  });
+
+/** Hiding a mark or label is out of the question; crossing an interval is only unpleasant. */
+const FORBIDDEN = 1000;
+const CROSSING = 3;
+
+/** Where the labels go, the chosen one's first. A label that finds no place is left out. */
 function placeLabels(placed: readonly Placed[]): Map<Placed, Box> {
-  const taken: Box[] = placed.flatMap(({ x, y, yLow, yHigh }) => [
-    { x: x - 6, y: y - 6, w: 12, h: 12 },
-    { x: x - 2, y: yHigh, w: 4, h: yLow - yHigh },
-  ]);
+  const taken: Box[] = placed.map(({ x, y }) => ({ x: x - 7, y: y - 7, w: 14, h: 14 }));
+  const intervals = placed
+    .filter((p) => !p.off)
+    .map(({ x, yLow, yHigh }) => ({ x: x - 2, y: yHigh, w: 4, h: yLow - yHigh }));
+  const price = (spot: Box, order: number): number =>
+    order +
+    (!inside(spot) || taken.some((t) => overlaps(spot, t)) ? FORBIDDEN : 0) +
+    CROSSING * intervals.filter((t) => overlaps(spot, t)).length;
   const boxes = new Map<Placed, Box>();
   const rank: readonly PointKind[] = ["chosen", "baseline", "accepted", "rejected"];
   const order = [...placed].sort((a, b) => rank.indexOf(a.point.kind) - rank.indexOf(b.point.kind));
   for (const p of order) {
-    const w = CHAR * labelOf(p).length;
-    const spots = [-4, -16, 9, -28, 21, -40, 33].flatMap((dy) => [
-      { x: p.x + 9, y: p.y - LINE / 2 + (dy === -4 ? 0 : dy), w, h: LINE },
-      { x: p.x - 9 - w, y: p.y - LINE / 2 + (dy === -4 ? 0 : dy), w, h: LINE },
-    ]);
-    const free = spots.find((s) => inside(s) && !taken.some((t) => overlaps(s, t)));
-    if (free === undefined) continue;
-    boxes.set(p, free);
-    taken.push(free);
+    const priced = spotsAround(p, CHAR * labelOf(p).length).map((spot, i) => ({
+      spot,
+      price: price(spot, i),
+    }));
+    const best = priced.reduce((a, b) => (b.price < a.price ? b : a));
+    if (best.price >= FORBIDDEN) continue;
+    boxes.set(p, best.spot);
+    taken.push(best.spot);
   }
   return boxes;
 }
@@ -114,7 +134,7 @@ function drawPoint(p: Placed, box: Box | undefined, options: ScatterOptions): Ht
     box === undefined
       ? NOTHING
       : html`<text class="${point.kind}" x="${box.x}" y="${box.y + 11}">${labelOf(p)}</text>`;
-  const tip = `${point.label}: ${options.xTick(point.x)}; ${options.yTick(point.y)} (${options.yTick(point.low)} to ${options.yTick(point.high)})`;
+  const tip = `${point.label}: ${options.xTick(point.x)}; ${options.yValue(point.y)} (${options.yValue(point.low)} to ${options.yValue(point.high)})`;
   return html`<g><title>${tip}</title>${whiskers}${mark(p)}${label}</g>`;
 }
 
@@ -153,7 +173,7 @@ function limits(x: Scale, y: Scale, { xLimit, yLimit }: ScatterOptions): Html {
   const vertical =
     xLimit === undefined || xLimit > x.high
       ? NOTHING
-      : html`<path class="limit" d="M${x.at(xLimit)} ${TOP}V${BOTTOM}"/><text class="limit" text-anchor="end" x="${x.at(xLimit) - 4}" y="${BOTTOM - 6}">limit</text>`;
+      : html`<path class="limit" d="M${x.at(xLimit)} ${TOP}V${BOTTOM}"/><text class="limit" text-anchor="middle" x="${x.at(xLimit)}" y="${TOP - 4}">limit</text>`;
   const horizontal =
     yLimit === undefined
       ? NOTHING

@@ -23,8 +23,10 @@ table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabu
 caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
 th, td { padding: .3rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--faint); white-space: nowrap; }
 th:first-child, td:first-child { padding-left: 0; }
-th.text, td.text { text-align: left; white-space: normal; overflow-wrap: break-word; min-width: 6rem; }
+th.text, td.text { text-align: left; white-space: normal; overflow-wrap: break-word; min-width: 8rem; }
+td.code { text-align: left; }
 td.name, th.name { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 11rem; max-width: 22rem; font-weight: inherit; }
+thead th.name { font-weight: 600; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--ink); white-space: normal; line-height: 1.2; }
 tfoot td, tfoot th { border-top: 1px solid var(--ink); border-bottom: 0; }
 tr.chosen th, tr.chosen td { background: var(--faint); }
@@ -35,15 +37,14 @@ tr.chosen th.name, .no { font-weight: 600; }
 figure { margin: 0; min-width: 0; }
 figure svg { display: block; width: 100%; min-width: 24rem; height: auto; }
 figure.long svg { max-width: 54rem; min-width: 34rem; }
-svg text { font: 12.5px system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; fill: var(--ink); }
+svg text { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; font: 12.5px system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; fill: var(--ink); }
 svg text.tick, svg text.title { fill: var(--soft); }
 svg text.chosen { font-weight: 600; }
 svg text.rejected { fill: var(--soft); }
 svg text.limit { fill: var(--warn); font-size: 11.5px; }
 .grid { stroke: var(--faint); fill: none; }
 .axis { stroke: var(--soft); fill: none; }
-.limit { stroke: var(--warn); stroke-dasharray: 5 3; fill: none; }
-text.limit { stroke: none; }
+path.limit { stroke: var(--warn); stroke-dasharray: 5 3; fill: none; }
 .interval { stroke: var(--soft); fill: none; stroke-width: 1.3; }
 .interval.chosen, .interval.accepted { stroke: var(--mark); }
 .mark { stroke: var(--mark); stroke-width: 1.6; fill: var(--mark); }
@@ -61,6 +62,7 @@ dd { margin: 0; overflow-wrap: anywhere; max-width: 48rem; }
     --mark: #0b5cad; --warn: #a8361c; --other: #8a5a00; }
   body { font-size: 9.5pt; } main { max-width: none; padding: 0; } .scroll { overflow: visible; }
   tr, figure { break-inside: avoid; } h2 { break-after: avoid; } thead { display: table-header-group; }
-  th, td { padding: .15rem .3rem; font-size: 7.5pt; } td.name, th.name { min-width: 0; }
+  th, td { padding: .15rem .3rem; font-size: 7.5pt; } td.code { text-align: left; }
+td.name, th.name { min-width: 0; }
   figure svg, figure.long svg { min-width: 0; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 `;

@@ -6,7 +6,7 @@ import type {
   OptimizeReport,
 } from "../optimize/types.ts";
 import { cellBar } from "./bars.ts";
-import { bytes, decimalsFor, duration, fixed, METRICS, range, short } from "./format.ts";
+import { bytes, decimalsFor, duration, fixed, METRICS, range, scientific } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { latencyChange, metricChange, sizeChange } from "./verdict.ts";
 
@@ -73,13 +73,13 @@ export function candidateTable(report: OptimizeReport): Html {
       : c.accepted
         ? html`yes`
         : html`<span class="no">no</span>`;
-    return html`<tr${isChosen ? html` class="chosen"` : NOTHING}><th class="name" scope="row">${cutName(c.recipe)}<span class="about-recipe">${c.description}</span></th>${numbers({ ...c, weightBytes: c.bytes.weights }, drop)}<td class="text">${state}</td><td class="text">${c.remark}</td></tr>\n`;
+    return html`<tr${isChosen ? html` class="chosen"` : NOTHING}><th class="name" scope="row">${cutName(c.recipe)}<span class="about-recipe">${c.description}</span></th>${numbers({ ...c, weightBytes: c.bytes.weights }, drop)}<td class="text">${state}<span class="range">${c.remark}</span></td></tr>\n`;
   });
   return scrolling(
     "Candidates",
     html`<table class="wide"><caption>Small figures: 95 % intervals; for latency, the range of the rounds' medians.</caption>
-<thead><tr><th class="name" scope="col">Recipe</th><th scope="col">${words.header}</th><th scope="col">${words.dropHeader}</th><th scope="col">Code, bytes</th><th scope="col">Weights, bytes</th><th scope="col">Total, bytes</th><th scope="col">Gzip, bytes</th><th scope="col">Latency, ms</th><th scope="col">Arena, bytes</th><th class="text" scope="col">Within limits</th><th class="text" scope="col">Remark</th></tr></thead>
-<tbody><tr><th class="name" scope="row">baseline<span class="about-recipe">the model as given, compiled</span></th>${numbers(baseline, html`–`)}<td class="text">–</td><td class="text"></td></tr>
+<thead><tr><th class="name" scope="col">Recipe</th><th scope="col">${words.header}</th><th scope="col">${words.dropHeader}</th><th scope="col">Code, bytes</th><th scope="col">Weights, bytes</th><th scope="col">Total, bytes</th><th scope="col">Gzip, bytes</th><th scope="col">Latency, ms</th><th scope="col">Arena, bytes</th><th class="text" scope="col">Within limits</th></tr></thead>
+<tbody><tr><th class="name" scope="row">baseline<span class="about-recipe">the model as given, compiled</span></th>${numbers(baseline, html`–`)}<td class="text">–</td></tr>
 ${rows}</tbody></table>`,
   );
 }
@@ -96,11 +96,11 @@ export function layerTable(layers: readonly LayerRow[]): Html {
   const withSensitivity = layers.some((l) => l.sensitivity !== null);
   const sensitivity = (l: LayerRow): Html =>
     withSensitivity
-      ? html`<td>${l.sensitivity === null ? "–" : short(l.sensitivity)}</td>`
+      ? html`<td>${l.sensitivity === null ? "–" : scientific(l.sensitivity)}</td>`
       : NOTHING;
   const rows = layers.map(
     (l) =>
-      html`<tr><th class="name" scope="row">${cutName(l.name)}</th><td class="text">${l.op}</td><td class="text">${l.implementation}</td><td>${fixed(l.macs)}</td><td>${fixed(l.weightBytes)}</td><td>${fixed(l.measuredMs, decimals)}</td><td>${fixed(l.predictedMs, decimals)}</td><td>${cellBar(l.measuredMs, l.predictedMs, most)}</td><td>${share(l.measuredMs)}</td>${sensitivity(l)}</tr>\n`,
+      html`<tr><th class="name" scope="row">${cutName(l.name)}</th><td class="code">${l.op}</td><td class="code">${l.implementation}</td><td>${fixed(l.macs)}</td><td>${fixed(l.weightBytes)}</td><td>${fixed(l.measuredMs, decimals)}</td><td>${fixed(l.predictedMs, decimals)}</td><td>${cellBar(l.measuredMs, l.predictedMs, most)}</td><td>${share(l.measuredMs)}</td>${sensitivity(l)}</tr>\n`,
   );
   const predicted = sum(layers.map((l) => l.predictedMs));
   return scrolling(

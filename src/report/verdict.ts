@@ -1,6 +1,6 @@
 /** @file The report's first sentences: what was chosen, what it gained and lost, and what is not certain. */
 import type { CandidateReport, Latency, Limits, OptimizeReport } from "../optimize/types.ts";
-import { bytes, duration, METRICS, range, short } from "./format.ts";
+import { asGiven, bytes, duration, METRICS, range, short } from "./format.ts";
 
 /** "3.47 times smaller", or the plain fact when there is no gain. */
 function ratio(before: number, after: number, less: string, more: string): string {
@@ -25,11 +25,13 @@ export const latencyChange = (before: Latency, after: Latency): string =>
 export function metricChange(candidate: CandidateReport): string {
   const words = METRICS[candidate.metric];
   const { value, low, high } = candidate.drop;
-  const interval = `95 % interval ${range(words.drop, low, high)}`;
-  if (candidate.metric === "mse") return `${interval}`;
-  if (low > 0) return `a loss of ${words.drop(value)} (${interval})`;
-  if (high < 0) return `a gain of ${words.drop(-value)} (${interval} of loss)`;
-  return `a difference that these rows do not support (drop ${words.drop(value)}, ${interval})`;
+  const interval = `95 % interval ${range(words.value, low, high)}${words.dropUnit}`;
+  if (!words.rising) return interval;
+  if (low > 0) return `a loss of ${words.value(value)} (${interval})`;
+  if (high < 0) return `a gain of ${words.value(-value)} (${interval} of loss)`;
+  if (value === 0) return `no difference (${interval} of loss)`;
+  const way = value > 0 ? "loss" : "gain";
+  return `a ${way} of ${words.value(Math.abs(value))} that these rows do not support (${interval} of loss)`;
 }
 
 /** The limits asked, one phrase each. */
@@ -38,7 +40,11 @@ export function limitPhrases(report: OptimizeReport): string[] {
   const words = METRICS[report.baseline.metric];
   const of = words.rising ? `lost of ${words.name}` : words.name;
   return [
-    ...(Number.isFinite(maxDrop) ? [`at most ${words.drop(maxDrop)} ${of}`] : []),
+    ...(Number.isFinite(maxDrop)
+      ? [
+          `at most ${asGiven(maxDrop)}${maxDrop === 1 ? words.dropUnit.replace(/s$/, "") : words.dropUnit} ${of}`,
+        ]
+      : []),
     ...(maxBytes === undefined ? [] : [`at most ${bytes(maxBytes)} of code and weights`]),
     ...(maxLatencyMs === undefined ? [] : [`at most ${duration(maxLatencyMs)} median latency`]),
   ];
