@@ -2,6 +2,7 @@
 import { isOp, type Node } from "../graph/graph.ts";
 import type { RewriteContext } from "../graph/rewrite.ts";
 import { conv } from "../ops/nn/conv.ts";
+import { convTranspose } from "../ops/nn/conv-transpose.ts";
 import { linear } from "../ops/nn/linear.ts";
 import { elementCount, type Shape, type Tensor, toNumbers } from "../tensor/tensor.ts";
 
@@ -73,9 +74,34 @@ export interface Contraction extends ChannelMap {
   readonly residual: boolean;
 }
 
+/**
+ * The channels of a transposed convolution, whose weights have the inputs on axis 0. Its borders see fewer
+ * taps than the middle: it counts as padded.
+ */
+function transposedMap(node: Node, ctx: RewriteContext): ChannelMap | null {
+  if (!isOp(node, convTranspose) || node.attrs.groups !== 1) return null;
+  const { shape } = ctx.typeOf(node.ins[1]!);
+  const axis = node.attrs.layout === "nhwc" ? shape.length - 1 : 1;
+  const step = elementCount(shape.slice(axis + 1));
+  const inStep = elementCount(shape.slice(1));
+  return {
+    node,
+    groups: 1,
+    inAxis: axis,
+    outAxis: axis,
+    weightInAxis: 0,
+    inputs: shape[0]!,
+    outputs: shape[axis]!,
+    padded: true,
+    outIndex: (i) => Math.floor(i / step) % shape[axis]!,
+    inIndex: (i) => Math.floor(i / inStep),
+  };
+}
+
 /** The node as a contraction in f32 or f64; null for others. */
 export function contractionOf(node: Node, ctx: RewriteContext): Contraction | null {
-  const map = channelMap(node, (i) => ctx.typeOf(node.ins[i]!).shape);
+  const shapeOf = (i: number): Shape => ctx.typeOf(node.ins[i]!).shape;
+  const map = transposedMap(node, ctx) ?? channelMap(node, shapeOf);
   if (map === null) return null;
   const type = ctx.typeOf(node.outs[0]!);
   if (type.quant !== undefined || (type.dtype !== "f32" && type.dtype !== "f64")) return null;

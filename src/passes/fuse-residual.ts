@@ -25,13 +25,10 @@ const fuse: NodeRule = (node, ctx) => {
   if (!isOp(node, add)) return null;
   const out = ctx.typeOf(node.outs[0]!);
   if (!node.ins.every((v) => sameType(ctx.typeOf(v), out))) return null;
-  // The later producer takes the other operand, which is then surely computed before it.
-  const order = (v: Value): number => ctx.graph.nodes.indexOf(ctx.producer(v)!);
   const [a, b] = node.ins as readonly [Value, Value];
-  const [late, early] = order(a) >= order(b) ? [a, b] : [b, a];
   for (const [v, residual] of [
-    [late, early],
-    [early, late],
+    [b, a],
+    [a, b],
   ] as const) {
     const conv = receiver(v, ctx);
     if (conv === null) continue;

@@ -1,7 +1,7 @@
 /** @file Common-subexpression elimination. */
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { AttrValue } from "../graph/op.ts";
-import { constantKey, printAttr } from "../graph/print.ts";
+import { constantKey, printAttr, printType } from "../graph/print.ts";
 import { rewrite } from "../graph/rewrite.ts";
 import { bytesOf, type Tensor } from "../tensor/tensor.ts";
 import { definePass } from "./pass.ts";
@@ -11,15 +11,31 @@ const sameBytes = (a: Tensor, b: Tensor): boolean => {
   return x.length === y.length && x.every((byte, i) => byte === y[i]);
 };
 
+/** Keys of content, kept because passes ask again and again about the same large tensors. */
+const keys = new WeakMap<Tensor, string>();
+
+function keyOf(t: Tensor): string {
+  const known = keys.get(t) ?? constantKey(t);
+  keys.set(t, known);
+  return known;
+}
+
 /** For each constant the first one with the same type and content. */
 function firstEqualConstants(graph: Graph): Map<Value, Value> {
-  const byKey = new Map<string, Value>();
-  const first = new Map<Value, Value>();
+  const byType = new Map<string, [Value, Tensor][]>();
   for (const [v, t] of graph.constants) {
-    const key = constantKey(t);
-    const known = byKey.get(key);
-    if (known !== undefined && sameBytes(graph.constants.get(known)!, t)) first.set(v, known);
-    else byKey.set(key, v);
+    const type = printType(t.type);
+    byType.set(type, [...(byType.get(type) ?? []), [v, t]]);
+  }
+  const first = new Map<Value, Value>();
+  for (const alike of byType.values()) {
+    if (alike.length < 2) continue;
+    const byKey = new Map<string, Value>();
+    for (const [v, t] of alike) {
+      const known = byKey.get(keyOf(t));
+      if (known !== undefined && sameBytes(graph.constants.get(known)!, t)) first.set(v, known);
+      else byKey.set(keyOf(t), v);
+    }
   }
   return first;
 }

@@ -11,6 +11,7 @@ export { StatsCollector, type ValueStats } from "./histogram.ts";
 export { OBSERVERS, type Observer, type Range, rangeOf } from "./observer.ts";
 export { activationParams, quantizeLayer, type WeightRange } from "./params.ts";
 export { type QuantizeOptions, quantizeGraph } from "./quantize-graph.ts";
+export { quantizeIo } from "./quantize-io.ts";
 export { type SelectionOptions, selectNodes } from "./selection.ts";
 export {
   compareGraphs,
@@ -19,3 +20,4 @@ export {
   type SensitivityOptions,
 } from "./sensitivity.ts";
 export { type StoreWeightsOptions, storeWeights } from "./store-weights.ts";
+export { unpackWeights } from "./unpack-weights.ts";

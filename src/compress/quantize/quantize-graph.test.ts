@@ -11,6 +11,7 @@ import { linear } from "../../ops/nn/linear.ts";
 import { reduceMean } from "../../ops/reduce/reduce-mean.ts";
 import { softmax } from "../../ops/reduce/softmax.ts";
 import { concat } from "../../ops/shape/concat.ts";
+import { dequantizeTensor, quantizeTensor } from "../../tensor/quant.ts";
 import { type Tensor, tensorOf, toNumbers } from "../../tensor/tensor.ts";
 import { makeRng, type Rng } from "../../util/rng.ts";
 import { collectStats } from "./calibrate.ts";
@@ -18,8 +19,10 @@ import { correctBias } from "./correct-bias.ts";
 import { OBSERVERS } from "./observer.ts";
 import { quantizeLayer } from "./params.ts";
 import { quantizeGraph } from "./quantize-graph.ts";
+import { quantizeIo } from "./quantize-io.ts";
 import { compareGraphs, layerSensitivity } from "./sensitivity.ts";
 import { storeWeights } from "./store-weights.ts";
+import { unpackWeights } from "./unpack-weights.ts";
 
 const random = (rng: Rng, shape: readonly number[], size = 1): Tensor => {
   const n = shape.reduce((a, b) => a * b, 1);
@@ -175,5 +178,34 @@ test("half-precision storage: large constants only, out-of-range ones stay", () 
   const [a, b] = [interpret(graph, feeds)[0]!, interpret(half, feeds)[0]!].map(toNumbers);
   a!.forEach((v, i) => {
     assert.ok(Math.abs(v - b![i]!) < 2e-3 * Math.max(...a!.map(Math.abs)));
+  });
+});
+
+test("stored weights are unpacked to what they are read as", () => {
+  const graph = smallNet(9);
+  const half = storeWeights(graph, "bf16");
+  const unpacked = unpackWeights(half);
+  verifyGraph(unpacked);
+  assert.equal(unpacked.nodes.length, graph.nodes.length);
+  const [feeds] = samples(1, 1);
+  assert.deepEqual(interpret(unpacked, feeds!), interpret(half, feeds!));
+  assert.equal(unpackWeights(graph), graph);
+});
+
+test("integer inputs and outputs give the same integers", async () => {
+  const graph = smallNet(10);
+  const stats = await collectStats(graph, interpretExecutor, samples(2, 4));
+  const quantised = quantizeGraph(graph, stats, { softmax: true });
+  const integer = quantizeIo(quantised);
+  verifyGraph(integer);
+  assert.equal(typeOf(integer, integer.inputs[0]!).dtype, "i8");
+  assert.ok(integer.outputs.every((v) => typeOf(integer, v).quant !== undefined));
+  assert.ok(integer.nodes.every((n) => n.op.name !== "quantize" && n.op.name !== "dequantize"));
+  const [feeds] = samples(3, 1);
+  const q = typeOf(integer, integer.inputs[0]!);
+  const ints = quantizeTensor(feeds![0]!, q.dtype, q.quant!);
+  const got = interpret(integer, [ints]).map(dequantizeTensor);
+  interpret(quantised, feeds!).forEach((t, i) => {
+    assert.deepEqual(got[i]!.data, t.data);
   });
 });

@@ -45,7 +45,7 @@ function probedOperands(g: Graph, node: Node): TensorType[] {
 /** Whether the op, without an attribute `out`, gives its operand's parameters on. */
 function keepsParams(g: Graph, node: Node): boolean {
   const out = tryInfer(node.op, probedOperands(g, node), node.attrs);
-  return out !== null && out.every((t) => t.dtype === "i8" && t.quant !== undefined);
+  return out?.every((t) => t.dtype === "i8" && t.quant !== undefined) === true;
 }
 
 /** Integer arithmetic is defined, or the op is a function of single elements that becomes a table. */
