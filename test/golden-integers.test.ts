@@ -1,7 +1,7 @@
 /**
- * @file The integers of the int8 MLPerf Tiny models and of single operators are TensorFlow Lite's, bit
- * for bit. The golden hashes
- * are outputs of its built-in kernels on seeded inputs (bench/peers/tflite-agreement.ts writes them).
+ * @file The integers of the int8 MLPerf Tiny models and of single operators are TensorFlow Lite's,
+ * bit for bit. The golden hashes are outputs of its built-in kernels on seeded inputs
+ * (bench/peers/tflite-agreement.ts writes them).
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,7 +1,8 @@
 /**
- * @file Compares our results with TensorFlow Lite's, for each of its kernel sets: outputs of the int8
- * MLPerf Tiny models, or (--ops) of one small model for each operator. Writes the golden outputs that
- * test/golden-integers.test.ts checks: test/golden/tflite-int8.json, and with --ops tflite-ops.json.
+ * @file Compares our results with TensorFlow Lite's, for each of its kernel sets: outputs of the
+ * int8 MLPerf Tiny models, or (--ops) of one small model for each operator. Writes the golden
+ * outputs that test/golden-integers.test.ts checks: test/golden/tflite-int8.json, and with --ops
+ * tflite-ops.json.
  *
  *   node bench/peers/tflite-agreement.ts --python PYTHON [--data ../shared/data] [--samples 20]
  *     [--model kws] [--ops] [--arith float] [--golden FILE]

@@ -1,4 +1,7 @@
-/** @file Safety limits of every model reader, and the checks that enforce them. A model file is hostile input. */
+/**
+ * @file Safety limits of every model reader, and the checks that enforce them. A model file is
+ * hostile input.
+ */
 import type { Shape } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 

@@ -1,6 +1,6 @@
 /**
- * @file Feeds damaged model files to the readers: each must load or be refused with a UserError, within
- * two seconds and bounded memory. Runs in a worker so that an endless loop is seen.
+ * @file Feeds damaged model files to the readers: each must load or be refused with a UserError,
+ * within two seconds and bounded memory. Runs in a worker so that an endless loop is seen.
  *
  *   npm run fuzz -- [--cases 10000] [--seed 1] [--format onnx|tflite] [--json]
  *                   [--case N --format F [--write FILE]]   repeats one case, or writes its file

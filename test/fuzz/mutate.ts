@@ -1,4 +1,7 @@
-/** @file Random damage: to bytes (blind), and to plain data (a model's fields before they are written). */
+/**
+ * @file Random damage: to bytes (blind), and to plain data (a model's fields before they are
+ * written).
+ */
 import type { Rng } from "../../src/util/rng.ts";
 
 const pick = <T>(rng: Rng, xs: readonly T[]): T => xs[rng.int(xs.length)]!;

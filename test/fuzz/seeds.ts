@@ -1,4 +1,7 @@
-/** @file What the format fuzzer starts from: small models of each operator, and the shared files if present. */
+/**
+ * @file What the format fuzzer starts from: small models of each operator, and the shared files if
+ * present.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { importOnnx, readModel } from "../../src/formats/onnx/import.ts";

@@ -1,4 +1,6 @@
-/** @file The int8 models whose integers are compared with TensorFlow Lite's, and the inputs used. */
+/**
+ * @file The int8 models whose integers are compared with TensorFlow Lite's, and the inputs used.
+ */
 import type { Graph } from "../../src/graph/graph.ts";
 import { DTYPES } from "../../src/tensor/dtype.ts";
 import { elementCount, type Tensor, type TensorType, tensorOf } from "../../src/tensor/tensor.ts";

@@ -1,6 +1,6 @@
 /**
- * @file Writes small TensorFlow Lite files for tests and fuzzing, from the same field lists the reader
- * uses. Every table, options included, is data.
+ * @file Writes small TensorFlow Lite files for tests and fuzzing, from the same field lists the
+ * reader uses. Every table, options included, is data.
  */
 import { Builder } from "flatbuffers";
 import { BUILTIN_OPERATORS, CUSTOM_OPERATOR } from "../../src/formats/tflite/builtins.ts";

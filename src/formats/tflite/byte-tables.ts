@@ -1,6 +1,7 @@
 /**
- * @file Unary functions on 8-bit values as tables of 256 entries, computed as TensorFlow Lite's kernels
- * compute them: some through f32, some in fixed point. Source: the definitions of its reference kernels.
+ * @file Unary functions on 8-bit values as tables of 256 entries, computed as TensorFlow Lite's
+ * kernels compute them: some through f32, some in fixed point. Source: the definitions of its
+ * reference kernels.
  */
 import type { Value } from "../../graph/graph.ts";
 import type { OutQuant } from "../../graph/op.ts";
@@ -98,7 +99,10 @@ export const absolute: ByteRuleOf = (x, out) => {
 };
 
 const toI16 = (x: number): number => clamp(x, -32768, 32767);
-/** floor((a * b + 2^14) / 2^15) of i16 values, halves up for positive and toward zero for negative sums. */
+/**
+ * floor((a * b + 2^14) / 2^15) of i16 values, halves up for positive and toward zero for negative
+ * sums.
+ */
 const highMul16 = (a: number, b: number): number => {
   const ab = a * b;
   return Math.trunc((ab + (ab >= 0 ? 16384 : 1 - 16384)) / 32768);

@@ -1,4 +1,6 @@
-/** @file What the translations share: fused activations, real operands, padding, small constants. */
+/**
+ * @file What the translations share: fused activations, real operands, padding, small constants.
+ */
 import type { Value } from "../../graph/graph.ts";
 import type { Activation } from "../../graph/op.ts";
 import type { DType } from "../../tensor/dtype.ts";

@@ -1,4 +1,7 @@
-/** @file What the translation of one operator sees: its operands as graph values, constants and options. */
+/**
+ * @file What the translation of one operator sees: its operands as graph values, constants and
+ * options.
+ */
 import { evalTensors, inferTypes } from "../../graph/apply.ts";
 import type { GraphBuilder, Value } from "../../graph/graph.ts";
 import type { Arith, Attrs, NoAttrs, Op, OutQuant } from "../../graph/op.ts";
@@ -121,7 +124,10 @@ export class OpContext {
     return declaredType(this.model.tensors[index]!);
   }
 
-  /** The quantised type declared for output i as attribute `out`; undefined when it is not quantised. */
+  /**
+   * The quantised type declared for output i as attribute `out`; undefined when it is not
+   * quantised.
+   */
   out(i = 0): OutQuant | undefined {
     return outQuantOf(this.declared(i));
   }

@@ -1,6 +1,7 @@
 /**
- * @file Bounds-checked reading of FlatBuffers: tables are decoded into plain objects from field lists kept
- * as data. The `flatbuffers` runtime does not check offsets, so each read is checked here first.
+ * @file Bounds-checked reading of FlatBuffers: tables are decoded into plain objects from field
+ * lists kept as data. The `flatbuffers` runtime does not check offsets, so each read is checked
+ * here first.
  */
 import { ByteBuffer } from "flatbuffers";
 import { UserError } from "../../util/errors.ts";
@@ -41,7 +42,10 @@ const SCALAR_SIZE = { bool: 1, i8: 1, u8: 1, i32: 4, u32: 4, u64: 8, f32: 4 } as
 type Scalar = keyof typeof SCALAR_SIZE;
 const isScalar = (kind: Kind): kind is Scalar => Object.hasOwn(SCALAR_SIZE, kind);
 
-/** Items a file may make us decode for each of its bytes: overlapping vectors must not multiply work. */
+/**
+ * Items a file may make us decode for each of its bytes: overlapping vectors must not multiply
+ * work.
+ */
 const ITEMS_PER_BYTE = 4;
 const utf8 = new TextDecoder("utf-8", { fatal: false });
 
@@ -70,7 +74,9 @@ export class FlatReader {
     return this.follow(0);
   }
 
-  /** Decodes the table at `at`; absent fields take their defaults. Position 0 is the empty table. */
+  /**
+   * Decodes the table at `at`; absent fields take their defaults. Position 0 is the empty table.
+   */
   decode<F extends Fields>(at: number, fields: F): Decoded<F> {
     const out: Record<string, unknown> = {};
     const vtable = at === 0 ? null : this.vtable(at);

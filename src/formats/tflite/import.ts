@@ -1,6 +1,6 @@
 /**
- * @file Imports a TensorFlow Lite model: binds input shapes, translates the operators in order, folds
- * shape arithmetic, and reports everything unsupported at once.
+ * @file Imports a TensorFlow Lite model: binds input shapes, translates the operators in order,
+ * folds shape arithmetic, and reports everything unsupported at once.
  */
 import { type Graph, GraphBuilder, type Value } from "../../graph/graph.ts";
 import type { Arith } from "../../graph/op.ts";
@@ -62,7 +62,9 @@ const own = (handlers: Handlers, name: string) =>
 export const tfliteOperators = (): readonly string[] =>
   [...Object.keys(HANDLERS), ...Object.keys(customHandlers)].sort();
 
-/** Imports a model. Pure: reads nothing but the bytes. Throws UserError for anything it cannot take. */
+/**
+ * Imports a model. Pure: reads nothing but the bytes. Throws UserError for anything it cannot take.
+ */
 export function importTflite(bytes: Uint8Array, options: TfliteImportOptions = {}): Imported {
   const model = readTflite(bytes);
   refuseUnknown(model.operators);
@@ -249,7 +251,9 @@ class Importer {
     return out === undefined ? raw : c.emit(core.assume_quant, [raw], { out });
   }
 
-  /** Shapes are inferred; a declared one that differs is worth a note unless shapes were overridden. */
+  /**
+   * Shapes are inferred; a declared one that differs is worth a note unless shapes were overridden.
+   */
   private noteShape(c: OpContext, have: TensorType, want: TensorType): void {
     if (sameShape(have.shape, want.shape) || want.shape.length === 0) return;
     if (this.options.shapes !== undefined || this.notes.length >= 100) return;

@@ -38,7 +38,10 @@ interface Operands {
   readonly quantised: boolean;
 }
 
-/** x, w and bias of a contraction: all quantised, or all real (dynamic-range files keep int8 weights). */
+/**
+ * x, w and bias of a contraction: all quantised, or all real (dynamic-range files keep int8
+ * weights).
+ */
 function operands(c: OpContext, x: Value, w: Value, bias: Value | undefined): Operands {
   const quantised = c.type(x).quant !== undefined;
   const tail = bias === undefined ? [] : [bias];

@@ -42,14 +42,43 @@ function resolve(n: number, { begin, end, step }: Bounds): AxisSlice {
 
 const bit = (mask: number, i: number): boolean => ((mask >> i) & 1) === 1;
 
+interface Entry {
+  readonly begin: number;
+  readonly end: number;
+  readonly step: number;
+}
+
+interface Masks {
+  readonly beginMask: number;
+  readonly endMask: number;
+  readonly ellipsisMask: number;
+  readonly newAxisMask: number;
+  readonly shrinkAxisMask: number;
+  readonly offset: boolean;
+}
+
+/** What one entry of begin, end and strides does to an axis of n elements. */
+function axisSlice(n: number, i: number, entry: Entry, masks: Masks): AxisSlice {
+  const { begin, end, step } = entry;
+  if (step === 0) throw malformed(`stride of slice ${i} is 0`);
+  if (bit(masks.shrinkAxisMask, i)) {
+    const at = begin < 0 ? begin + n : begin;
+    if (at < 0 || at >= n) throw malformed(`index ${begin} outside ${n} elements`);
+    return { start: at, size: 1, step: 1 };
+  }
+  return resolve(n, {
+    begin: bit(masks.beginMask, i) ? null : begin,
+    end: bit(masks.endMask, i) ? null : masks.offset ? begin + end : end,
+    step,
+  });
+}
+
 function stridedSlice(c: OpContext): Value {
   const o = c.options(STRIDED_SLICE_OPTIONS);
   const shape = c.shape(c.in(0));
-  const [begin, end, strides] = [
-    c.numbers(1, "begin"),
-    c.numbers(2, "end"),
-    c.numbers(3, "strides"),
-  ];
+  const begin = c.numbers(1, "begin");
+  const end = c.numbers(2, "end");
+  const strides = c.numbers(3, "strides");
   const specs = begin.length;
   if (end.length !== specs || strides.length !== specs || specs > 31) {
     throw malformed("begin, end and strides differ in length");
@@ -60,48 +89,31 @@ function stridedSlice(c: OpContext): Value {
   if (hidden < 0) throw malformed(`${used} slices for rank ${shape.length}`);
   const axes: AxisSlice[] = [];
   const result: number[] = [];
-  const whole = (): void => {
-    const n = shape[axes.length]!;
-    axes.push({ start: 0, size: n, step: 1 });
-    result.push(n);
+  const whole = (count: number): void => {
+    for (const n of shape.slice(axes.length, axes.length + count)) {
+      axes.push({ start: 0, size: n, step: 1 });
+      result.push(n);
+    }
   };
   for (let i = 0; i < specs; i++) {
-    if (bit(o.ellipsisMask, i)) {
-      for (let k = 0; k < hidden; k++) whole();
-      continue;
+    if (bit(o.ellipsisMask, i)) whole(hidden);
+    else if (isNew(i)) result.push(1);
+    else {
+      const n = shape[axes.length];
+      if (n === undefined) throw malformed(`slice ${i} has no axis`);
+      const entry = { begin: begin[i]!, end: end[i]!, step: strides[i]! };
+      axes.push(axisSlice(n, i, entry, o));
+      if (!bit(o.shrinkAxisMask, i)) result.push(axes.at(-1)!.size);
     }
-    if (isNew(i)) {
-      result.push(1);
-      continue;
-    }
-    const n = shape[axes.length];
-    const step = strides[i]!;
-    if (n === undefined || step === 0) throw malformed(`stride ${step} of slice ${i}`);
-    if (bit(o.shrinkAxisMask, i)) {
-      const at = begin[i]! < 0 ? begin[i]! + n : begin[i]!;
-      if (at < 0 || at >= n) throw malformed(`index ${begin[i]} outside ${n} elements`);
-      axes.push({ start: at, size: 1, step: 1 });
-      continue;
-    }
-    const stop = o.offset ? begin[i]! + end[i]! : end[i]!;
-    const bounds = {
-      begin: bit(o.beginMask, i) ? null : begin[i]!,
-      end: bit(o.endMask, i) ? null : stop,
-      step,
-    };
-    axes.push(resolve(n, bounds));
-    result.push(axes.at(-1)!.size);
   }
-  while (axes.length < shape.length) whole();
+  whole(shape.length - axes.length);
   const trivial = axes.every((a, i) => a.size === shape[i] && a.step === 1);
-  const part = trivial
-    ? c.in(0)
-    : c.emit(core.slice, [c.in(0)], {
-        start: axes.map((a) => a.start),
-        size: axes.map((a) => a.size),
-        step: axes.map((a) => a.step),
-      });
-  return reshape(c, part, result);
+  const attrs = {
+    start: axes.map((a) => a.start),
+    size: axes.map((a) => a.size),
+    step: axes.map((a) => a.step),
+  };
+  return reshape(c, trivial ? c.in(0) : c.emit(core.slice, [c.in(0)], attrs), result);
 }
 
 export const sliceHandlers: Handlers = { SLICE: slice, STRIDED_SLICE: stridedSlice };

@@ -1,4 +1,6 @@
-/** @file Decodes a TensorFlow Lite file into plain objects; nothing is interpreted or copied yet. */
+/**
+ * @file Decodes a TensorFlow Lite file into plain objects; nothing is interpreted or copied yet.
+ */
 import { type Diagnostic, throwDiagnostics, UserError } from "../../util/errors.ts";
 import { checkLimit, LIMITS } from "../limits.ts";
 import { BUILTIN_OPERATORS, CUSTOM_OPERATOR } from "./builtins.ts";

@@ -1,6 +1,6 @@
 /**
- * @file The TensorFlow Lite file format (schema version 3) as data: field ids of the tables we read, and
- * enumerations. Source: the public schema of TensorFlow Lite; ids never change.
+ * @file The TensorFlow Lite file format (schema version 3) as data: field ids of the tables we
+ * read, and enumerations. Source: the public schema of TensorFlow Lite; ids never change.
  */
 import type { DType } from "../../tensor/dtype.ts";
 import type { Fields } from "./flat.ts";

@@ -18,7 +18,9 @@ const where = (t: TfliteTensor): string => `tensor '${t.name}'`;
 const malformed = (t: TfliteTensor, message: string): UserError =>
   new UserError("E_FORMAT", message, { where: where(t) });
 
-/** The element type of a tensor. Throws E_UNSUPPORTED for strings, complex numbers and resources. */
+/**
+ * The element type of a tensor. Throws E_UNSUPPORTED for strings, complex numbers and resources.
+ */
 export function dtypeOf(t: TfliteTensor): DType {
   const dtype = DTYPE_OF[t.type];
   if (dtype === undefined) {
@@ -31,8 +33,8 @@ const isQuantisable = (dtype: DType): boolean =>
   dtype === "i8" || dtype === "u8" || dtype === "i16";
 
 /**
- * The declared type, shape included. Parameters on other than 8- and 16-bit integers carry no meaning of
- * their own (biases, indices) and are dropped.
+ * The declared type, shape included. Parameters on other than 8- and 16-bit integers carry no
+ * meaning of their own (biases, indices) and are dropped.
  */
 export function declaredType(t: TfliteTensor, shape: readonly number[] = t.shape): TensorType {
   checkShape(shape, where(t));
