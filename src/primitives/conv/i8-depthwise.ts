@@ -2,23 +2,14 @@
  * @file 8-bit depthwise convolution, NHWC, one output channel per input channel: eight channels at a time,
  * pairs of taps interleaved for dot16. Weights: [block of 8 channels][pair of taps][half][4 channels][2 taps], i8.
  */
-import {
-  add,
-  affine,
-  constant,
-  dot16,
-  KernelBuilder,
-  mul,
-  narrow,
-  shuffle,
-} from "../../kernel/build.ts";
+import { add, affine, constant, dot16, KernelBuilder, mul, shuffle } from "../../kernel/build.ts";
 import type { Buffer, Expr } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { ceilDiv } from "../../util/math.ts";
 import { type ConvGeometry, convGeometry, type Loops } from "../gemm/geometry.ts";
-import { storeBytes } from "../gemm/i8.ts";
+import { storeBytes, storeEight } from "../gemm/i8.ts";
 import { type Parameter, requantParameters, weightSums } from "../gemm/i8-pack.ts";
 import { forEachRow } from "../gemm/loops.ts";
 import { type QuantisedNode, quantisedNode } from "../gemm/quantised.ts";
@@ -159,30 +150,30 @@ function body(
   fillBorders(g, loops, mover);
   forEachRow(k, g, loops, (row) => {
     packRows(k, g, loops, row, mover);
-    const block = (c: Expr, weights: Expr, lanes: number): void => {
-      const starts = [0, 4].map((d) => k.let("start", k.load(b.start, add(c, d), "i32x4")));
-      k.for("ox", 0, g.ow, (ox) => {
-        const a = k.let("a", affine([ox, g.sw * g.c], c));
-        const acc = starts.map((s) => k.reg("acc", s));
+    // Channels innermost: filter and tables stream from the cache, which leaves the registers to the sums.
+    k.for("ox", 0, g.ow, (ox) => {
+      const x = k.let("x_at", mul(ox, g.sw * g.c));
+      const y = k.let("y_at", affine(row.y, [ox, g.c]));
+      const block = (c: Expr, lanes: number): void => {
+        const weights = mul(c, 2 * pairs);
+        const acc = [0, 4].map((d) => k.reg("acc", k.load(b.start, add(c, d), "i32x4")));
         for (let p = 0; p < pairs; p++) {
-          const first = k.let("x0", k.load(b.work, add(a, tapOffset(2 * p)), "i16x8"));
+          const tap = (t: number): Expr => k.load(b.work, affine(x, c, tapOffset(t)), "i16x8");
+          const first = k.let("x0", tap(2 * p));
           const paired = 2 * p + 1 < g.kh * g.kw;
-          const second = paired
-            ? k.let("x1", k.load(b.work, add(a, tapOffset(2 * p + 1)), "i16x8"))
-            : constant("i16x8", 0);
+          const second = paired ? k.let("x1", tap(2 * p + 1)) : constant("i16x8", 0);
           const sides = [shuffle(first, second, LOW), shuffle(first, second, HIGH)];
           sides.forEach((xs, half) => {
             const w = k.load(b.w, add(weights, 16 * p + 8 * half), "i16x8");
             k.set(acc[half]!, add(acc[half]!, dot16(xs, w)));
           });
         }
-        const at = k.let("yp", affine(row.y, [ox, g.c], c));
-        store(k, node, params, b, acc, c, at, lanes);
-      });
-    };
-    const whole = g.c - (g.c % 8);
-    k.for("c", 0, whole, (c) => block(c, mul(c, 2 * pairs), 8), { step: 8 });
-    if (whole < g.c) block(constant("i32", whole), constant("i32", whole * 2 * pairs), g.c % 8);
+        store(k, node, params, b, acc, c, k.let("yp", add(y, c)), lanes);
+      };
+      const whole = g.c - (g.c % 8);
+      k.for("c", 0, whole, (c) => block(c, 8), { step: 8 });
+      if (whole < g.c) block(constant("i32", whole), g.c % 8);
+    });
   });
 }
 
@@ -211,8 +202,7 @@ function store(
     return k.let("q", node.rule.expr(s, values));
   });
   if (lanes === 8) {
-    const words = k.let("h", narrow("i16x8", true, halves[0]!, halves[1]!));
-    k.store(b.y, at, narrow("i8x16", node.yDtype === "i8", words, words), 8);
+    storeEight(k, b.y, at, halves[0]!, halves[1]!, node.yDtype);
     return;
   }
   storeBytes(k, b.y, at, halves[0]!, node.yDtype, Math.min(4, lanes));

@@ -157,18 +157,10 @@ class I8Kernel {
             "column",
             0,
             4 * loops.tile.nv,
-            (column) => {
-              this.accumulate(panel, first, column, columns);
-              this.finish(
-                panel,
-                k.let("at", add(channel, column)),
-                column,
-                columns,
-                add(yp, column),
-              );
-            },
+            (column) => this.accumulate(panel, first, column, columns),
             { step: columns },
           );
+          this.finish(panel, channel, yp);
         },
       );
     });
@@ -236,7 +228,7 @@ class I8Kernel {
     k.for("i", whole, count, (i) => k.store(work, add(to, i), one));
   }
 
-  /** Leaves the sums [mr][columns] of the panel's columns from `column` in the scratch buffer. */
+  /** Leaves the sums of the panel's columns from `column` in the scratch buffer [mr][4 * nv]. */
   private accumulate(panel: Expr, first: Expr, column: Expr, columns: number): void {
     const { k, form, work, w } = this;
     const { spec, loops } = this.shape;
@@ -268,33 +260,39 @@ class I8Kernel {
     });
     acc.forEach((row, r) => {
       const sums = form === "dot8" ? row : sumPairs(row);
-      sums.forEach((s, j) => k.store(this.sums, r * columns + 4 * j, s));
+      sums.forEach((s, j) => k.store(this.sums, affine(column, r * 4 * nv + 4 * j), s));
     });
   }
 
-  /** Requantises the sums: a loop, since the code for one vector is long. */
-  private finish(panel: Expr, channel: Expr, column: Expr, columns: number, yp: Expr): void {
+  /** Requantises the sums of a panel: loops, since the code for one vector is long. */
+  private finish(panel: Expr, channel: Expr, yp: Expr): void {
     const { k, y } = this;
     const { spec, loops, params } = this.shape;
     const g = spec.geometry;
+    const width = 4 * loops.tile.nv;
+    const vectors = loops.tile.nv % 2 === 0 ? 2 : 1;
     const block = (j: ExprLike): void => {
-      const at = k.let("ch", affine([panel, 4 * loops.tile.nv], column, j));
-      const start = k.let("start", k.load(this.start, add(at, this.startOffset()), "i32x4"));
-      const values = params.map((p, i) =>
-        p.tensor === null
-          ? tableConstant(p.table, start)
-          : k.let("m", k.load(this.tables[i]!, at, p.table.dtype === "f32" ? "f32x4" : "i32x4")),
-      );
-      k.for("r", 0, loops.tile.mr, (r) => {
-        const sum = k.load(this.sums, affine([r, columns], j), "i32x4");
-        const q = k.let("q", spec.rule.expr(k.let("s", add(sum, start)), values));
-        const to = k.let("to", affine(yp, [r, g.n], j));
-        forLanes(k, g.n / g.groups, 4 * loops.tile.nv, add(channel, j), (lanes) =>
-          storeBytes(k, y, to, q, spec.yDtype, lanes),
+      const columns = Array.from({ length: vectors }, (_, v) => {
+        const at = k.let("ch", affine([panel, width], j, 4 * v));
+        const start = k.let("start", k.load(this.start, add(at, this.startOffset()), "i32x4"));
+        const values = params.map((p, i) =>
+          p.tensor === null
+            ? tableConstant(p.table, start)
+            : k.let("m", k.load(this.tables[i]!, at, p.table.dtype === "f32" ? "f32x4" : "i32x4")),
         );
+        return { start, values };
+      });
+      k.for("r", 0, loops.tile.mr, (r) => {
+        const from = affine([r, width], j);
+        const qs = columns.map(({ start, values }, v) => {
+          const sum = add(k.load(this.sums, add(from, 4 * v), "i32x4"), start);
+          return k.let("q", spec.rule.expr(k.let("s", sum), values));
+        });
+        const to = k.let("to", affine(yp, [r, g.n], j));
+        storeRow(k, y, to, qs, spec.yDtype, g.n / g.groups, width, add(channel, j));
       });
     };
-    k.for("j", 0, columns, block, { step: 4 });
+    k.for("j", 0, width, block, { step: 4 * vectors });
   }
 
   /** Which of the three start tables applies (see startValues). */
@@ -316,26 +314,53 @@ function sumPairs(row: readonly Expr[]): Expr[] {
   return out;
 }
 
-/** Runs `store(lanes)` for the channels from `at` that exist, of `channels` in panels of `width`. */
-function forLanes(
+/** Stores one or two vectors as bytes, as far as the channels from `at` exist, of `channels` in panels of `width`. */
+function storeRow(
   k: KernelBuilder,
+  y: Buffer,
+  to: Expr,
+  qs: readonly Expr[],
+  dtype: Byte,
   channels: number,
   width: number,
   at: Expr,
-  store: (lanes: number) => void,
 ): void {
+  const whole = (): void => {
+    if (qs.length === 1) storeBytes(k, y, to, qs[0]!, dtype, 4);
+    else storeEight(k, y, to, qs[0]!, qs[1]!, dtype);
+  };
   if (channels % width === 0) {
-    store(4);
+    whole();
     return;
   }
   const tail = channels % 4;
-  k.if(
-    lt(at, channels - tail),
-    () => store(4),
-    () => {
-      if (tail > 0) k.if(lt(at, channels), () => store(tail));
-    },
-  );
+  const parts = (): void =>
+    qs.forEach((q, v) => {
+      const first = add(at, 4 * v);
+      k.if(
+        lt(first, channels - tail),
+        () => storeBytes(k, y, add(to, 4 * v), q, dtype, 4),
+        () => {
+          if (tail > 0) {
+            k.if(lt(first, channels), () => storeBytes(k, y, add(to, 4 * v), q, dtype, tail));
+          }
+        },
+      );
+    });
+  k.if(lt(at, channels - 4 * qs.length + 1), whole, parts);
+}
+
+/** Stores two i32x4 as eight bytes; the values are within the type's range. */
+export function storeEight(
+  k: KernelBuilder,
+  y: Buffer,
+  at: Expr,
+  low: Expr,
+  high: Expr,
+  dtype: Byte,
+): void {
+  const words = k.let("h", narrow("i16x8", true, low, high));
+  k.store(y, at, narrow("i8x16", dtype === "i8", words, words), 8);
 }
 
 /** Stores the first `lanes` lanes of an i32x4 as bytes; the values are within the type's range. */
