@@ -8,7 +8,7 @@ export interface SkipGroup {
   readonly engine?: "interpreter" | "wasm";
 }
 
-const NARROW = "FLOAT8|FLOAT4|INT4|INT2|e4m3fn|e5m2|e8m0|float4e2m1|u?int4|u?int2";
+const NARROW = "FLOAT8|FLOAT4|U?INT4|U?INT2|e4m3fn|e5m2|e8m0|float4e2m1|u?int4|u?int2";
 
 export const SKIP: readonly SkipGroup[] = [
   {

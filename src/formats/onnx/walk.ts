@@ -79,7 +79,9 @@ export class Walker {
     const importer = IMPORTERS[domain === "" ? node.opType : `${domain}.${node.opType}`];
     if (fn === undefined && importer === undefined && !isControl(node)) {
       const op = domain === "" ? node.opType : `${domain}.${node.opType}`;
-      this.missing.set(op, [...(this.missing.get(op) ?? []), label]);
+      const nodes = this.missing.get(op);
+      if (nodes === undefined) this.missing.set(op, [label]);
+      else nodes.push(label);
       return FAILED;
     }
     try {

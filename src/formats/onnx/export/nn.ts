@@ -211,6 +211,21 @@ const gridSample: NonNullable<ExportTable["grid_sample"]> = image("GridSample", 
   align_corners: int(a.alignCorners),
 }));
 
+const roiAlign: NonNullable<ExportTable["roi_align"]> = {
+  run: (x) => {
+    const { attrs } = x;
+    const batch = x.w.emit("Cast", [x.real(2)], { to: int(7) });
+    return x.w.emit("RoiAlign", [x.real(0), x.real(1), batch], {
+      mode: text(attrs.mode),
+      coordinate_transformation_mode: text(attrs.coordinates),
+      output_height: int(attrs.height),
+      output_width: int(attrs.width),
+      sampling_ratio: int(attrs.samplingRatio),
+      spatial_scale: float(attrs.spatialScale),
+    });
+  },
+};
+
 export const nnExports: ExportTable = {
   conv,
   conv_transpose: convTranspose,
@@ -232,6 +247,7 @@ export const nnExports: ExportTable = {
   lp_pool: image("LpPool", (a) => ({ ...poolAttributes(a), p: int(a.p) })),
   max_pool_indices: maxPoolIndices,
   grid_sample: gridSample,
+  roi_align: roiAlign,
   layer_norm: layerNorm,
   rms_norm: rmsNorm,
   resize,

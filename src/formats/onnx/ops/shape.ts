@@ -197,6 +197,7 @@ const tile: Importer = (c) => {
 const constantOfShape: Importer = (c) => {
   const dims = c.numbers(0) ?? [];
   const value = c.attrs.tensor("value") ?? scalarOf("f32", 0);
+  if (value.data.length !== 1) throw malformed("the value of ConstantOfShape is not one element");
   checkShape(dims, "the shape of a constant");
   return c.e.expand(
     c.e.constant({ type: tensorType(value.type.dtype, []), data: value.data }),
