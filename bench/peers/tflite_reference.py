@@ -32,6 +32,7 @@ def run(model, inputs, outputs, resolver):
     with open(outputs, "wb") as out:
         at = 0
         for _ in range(samples):
+            interpreter.reset_all_variables()
             for d, size in zip(details, sizes):
                 values = np.frombuffer(data[at : at + size], d["dtype"]).reshape(d["shape"])
                 interpreter.set_tensor(d["index"], values)

@@ -133,6 +133,15 @@ export function reductions(): TfliteCase[] {
     ),
     one("SHAPE", [f32([3, 5])], [int("INT32", [2])], S.SHAPE_OPTIONS, { outType: 2 }),
     one("ZEROS_LIKE", [f32([3, 5])], [f32([3, 5])]),
+    one("RANK", [f32([3, 5])], [int("INT32", [])]),
+    one("RANGE", [i32([2], []), i32([9], []), i32([3], [])], [int("INT32", [3])]),
+    one(
+      "WHERE",
+      [{ ...int("BOOL", [4]), data: Uint8Array.of(1, 0, 0, 1) }],
+      [int("INT64", [2, 1])],
+    ),
+    one("SCATTER_ND", [i32([1, 3], [2, 1]), f32([2, 2]), i32([4, 2])], [f32([4, 2])]),
+    one("EMBEDDING_LOOKUP", [i32([2, 0]), f32([3, 4])], [f32([2, 4])]),
     one("FILL", [i32([2, 3]), f32([], Float32Array.of(7))], [f32([2, 3])]),
   ];
 }

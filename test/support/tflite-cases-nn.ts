@@ -241,3 +241,30 @@ export function pools(): TfliteCase[] {
     ),
   ];
 }
+
+export function recurrent(): TfliteCase[] {
+  const [batch, time, size, units] = [2, 3, 4, 5];
+  const state = { ...f32([batch, units]), isVariable: true };
+  const four = (make: () => WriteTensor): WriteTensor[] => [0, 1, 2, 3].map(make);
+  const lstm = (name: string, timeMajor: boolean): TfliteCase => {
+    const order = timeMajor ? [time, batch] : [batch, time];
+    const gates = [
+      ...four(() => reals([units, size])),
+      ...four(() => reals([units, units])),
+      null,
+      null,
+      null,
+      ...four(() => reals([units])),
+    ];
+    const ins = [f32([...order, size]), ...gates, null, null, { ...state }, { ...state }];
+    return one(name, ins, [f32([...order, units])], S.SEQUENCE_LSTM_OPTIONS, {
+      activation: 4,
+      cellClip: 10,
+      timeMajor,
+    });
+  };
+  return [
+    lstm("UNIDIRECTIONAL_SEQUENCE_LSTM", false),
+    lstm("UNIDIRECTIONAL_SEQUENCE_LSTM time major", true),
+  ];
+}

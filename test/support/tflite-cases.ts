@@ -4,7 +4,7 @@
  */
 import { elementwise } from "./tflite-cases-elementwise.ts";
 import { movement, reductions } from "./tflite-cases-move.ts";
-import { convolutions, pools } from "./tflite-cases-nn.ts";
+import { convolutions, pools, recurrent } from "./tflite-cases-nn.ts";
 import type { TfliteCase } from "./tflite-parts.ts";
 
 export type { TfliteCase } from "./tflite-parts.ts";
@@ -16,4 +16,5 @@ export const tfliteCases: readonly TfliteCase[] = [
   ...elementwise(),
   ...movement(),
   ...reductions(),
+  ...recurrent(),
 ];

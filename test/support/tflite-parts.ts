@@ -108,7 +108,7 @@ export function one(
         ...(options === undefined ? {} : { options, values: values ?? {} }),
       },
     ],
-    inputs: present.flatMap((t, i) => (t.data === undefined ? [i] : [])),
+    inputs: present.flatMap((t, i) => (t.data === undefined && !t.isVariable ? [i] : [])),
     outputs: outs.map((_, i) => present.length + i),
   };
   return { name, model, bytes: writeTflite(model) };

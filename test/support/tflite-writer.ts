@@ -31,6 +31,7 @@ export interface WriteTensor {
   readonly zeroPoint?: readonly number[];
   readonly axis?: number;
   readonly shapeSignature?: readonly number[];
+  readonly isVariable?: boolean;
 }
 
 type FieldValue = number | boolean | string | readonly number[] | Uint8Array;
@@ -93,6 +94,7 @@ function writeTensor(b: Builder, t: WriteTensor, buffer: number): number {
     buffer,
     name: t.name,
     ...(quantization === undefined ? {} : { quantization }),
+    ...(t.isVariable === undefined ? {} : { isVariable: t.isVariable }),
     ...(t.shapeSignature === undefined ? {} : { shapeSignature: t.shapeSignature }),
   });
 }

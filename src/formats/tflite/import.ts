@@ -11,6 +11,7 @@ import {
   sameShape,
   type Tensor,
   type TensorType,
+  zeros,
 } from "../../tensor/tensor.ts";
 import { type Diagnostic, throwDiagnostics, UserError } from "../../util/errors.ts";
 import { core } from "../core.ts";
@@ -19,6 +20,7 @@ import { type Handlers, OpContext, outQuantOf } from "./context.ts";
 import { customHandlers } from "./ops-custom.ts";
 import { elementwiseHandlers } from "./ops-elementwise.ts";
 import { nnHandlers } from "./ops-nn.ts";
+import { recurrentHandlers } from "./ops-recurrent.ts";
 import { reduceHandlers } from "./ops-reduce.ts";
 import { shapeHandlers } from "./ops-shape.ts";
 import { sliceHandlers } from "./ops-slice.ts";
@@ -51,6 +53,7 @@ const HANDLERS: Handlers = {
   ...shapeHandlers,
   ...sliceHandlers,
   ...reduceHandlers,
+  ...recurrentHandlers,
 };
 
 const handlerOf = (op: TfliteOperator) =>
@@ -174,9 +177,7 @@ class Importer {
     const known = this.values.get(index);
     if (known !== undefined) return known;
     const t = this.tensor(index);
-    if (t.isVariable) {
-      throw new UserError("E_UNSUPPORTED", `tensor '${t.name}' keeps state between runs`);
-    }
+    if (t.isVariable) return this.startOfState(index);
     const empty = t.data === null && elementCount(t.shape) === 0;
     if ((t.data === null && !empty) || t.isExternal) {
       throw new UserError("E_FORMAT", `tensor '${t.name}' is read before anything computes it`);
@@ -184,6 +185,22 @@ class Importer {
     const v = this.g.constant(constantOf(this.model.reader, t), t.name);
     this.values.set(index, v);
     this.named.add(v);
+    return v;
+  }
+
+  /** A variable starts at zero in every run: state does not pass from one run to the next. */
+  private startOfState(index: number): Value {
+    const t = this.tensor(index);
+    const v = this.g.constant(zeros(declaredType(t)), t.name);
+    this.values.set(index, v);
+    const known = this.notes.some((n) => n.where === "state");
+    if (!known) {
+      this.notes.push({
+        code: "E_MODEL",
+        message: "the model keeps state between runs; here every run starts from zeros",
+        where: "state",
+      });
+    }
     return v;
   }
 
