@@ -12,7 +12,7 @@ export interface Pass {
   readonly run: (graph: Graph) => Graph;
 }
 
-export const definePass = (pass: Pass): Pass => pass;
+export const definePass = (pass: Pass): Pass => ({ ...pass, doc: pass.doc.replace(/\s+/g, " ") });
 
 /** Told after each application of a pass that changed the graph. */
 export interface PassEvent {
