@@ -13,7 +13,8 @@ export interface BodyImporter {
 }
 type Results = readonly Value[] | typeof FAILED;
 
-const CONTROL = new Set(["If", "Loop", "Scan"]);
+/** The operators with subgraphs. */
+export const CONTROL: ReadonlySet<string> = new Set(["If", "Loop", "Scan"]);
 export const isControl = (node: NodeProto): boolean =>
   (node.domain === "" || node.domain === "ai.onnx") && CONTROL.has(node.opType);
 
@@ -46,6 +47,7 @@ function importLoop(c: OpContext, scope: Scope, walker: BodyImporter): Results {
   const scans: Value[][] = proto.output.slice(1 + carried.length).map(() => []);
   for (let i = 0; i < limit && go; i++) {
     checkLimit("iterations of a loop", i + 1, LIMITS.iterations, c.node.name);
+    e.countStep();
     const inner = childScope(scope);
     const ins = [e.scalar("i64", i), e.scalar("bool", 1), ...carried];
     proto.input.forEach((p, k) => inner.names.set(p.name, ins[k]!));
@@ -79,6 +81,7 @@ function importScan(c: OpContext, scope: Scope, walker: BodyImporter): Results {
   let carried = c.operands.slice(0, states).map((_, i) => c.in(i));
   const outs: Value[][] = proto.output.slice(states).map(() => []);
   for (let i = 0; i < length; i++) {
+    e.countStep();
     const inner = childScope(scope);
     const slices = xs.map((x, k) => pick(e, x, axes[k]!, reversed[k] === 1 ? length - 1 - i : i));
     [...carried, ...slices].forEach((v, k) => {

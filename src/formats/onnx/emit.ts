@@ -40,7 +40,8 @@ export class Emitter {
   readonly g: GraphBuilder;
   /** Name given to the nodes emitted next. */
   name = "";
-  private emitted = 0;
+  private steps = 0;
+  private computed = 0;
   private readonly deferred = new Map<Value, () => Tensor>();
   private readonly sources = new Map<Value, ReadonlySet<string>>();
   /** Quantised constants by the value that dequantises them. */
@@ -113,6 +114,14 @@ export class Emitter {
     return this.sources.get(v) ?? NONE;
   }
 
+  /** Counts an operation or a loop iteration: a small file must not ask for endless work. */
+  countStep(): void {
+    this.steps++;
+    if (this.steps > LIMITS.nodes) {
+      throw new UserError("E_LIMIT", `the model needs more than ${LIMITS.nodes} operations`);
+    }
+  }
+
   /** All results of an operator; `fold` false keeps the node even when its operands are constant. */
   applyAll<A extends Attrs>(
     op: Op<A>,
@@ -120,13 +129,10 @@ export class Emitter {
     attrs: A,
     fold = true,
   ): readonly Value[] {
+    this.countStep();
     const tensors = ins.map((v) => this.g.constantOf(v));
     if (fold && tensors.every((t) => t !== undefined) && this.isSmall(op, tensors, attrs)) {
       return compute(op, tensors, attrs).map((t) => this.constant(t));
-    }
-    this.emitted++;
-    if (this.emitted > LIMITS.nodes) {
-      throw new UserError("E_LIMIT", `the model needs more than ${LIMITS.nodes} operations`);
     }
     const outs = this.g.applyAll(op, ins, attrs, this.name);
     for (const v of outs) checkShape(this.shape(v), this.name || op.name);
@@ -144,7 +150,9 @@ export class Emitter {
     const outs = inferTypes(op, types, attrs);
     const elements = outs.reduce((n, t) => n + elementCount(t.shape), 0);
     const macs = op.cost?.(types, attrs, outs).macs ?? 0;
-    return elements <= LIMITS.computedElements && macs <= LIMITS.computedMacs;
+    if (elements > LIMITS.computedElements || macs > LIMITS.computedMacs) return false;
+    this.computed += elements + macs;
+    return this.computed <= LIMITS.computedMacs;
   }
 
   private track<A extends Attrs>(

@@ -15,8 +15,10 @@ import {
 import { type Diagnostic, UserError } from "../../util/errors.ts";
 import { checkLimit, LIMITS } from "../limits.ts";
 import { malformed } from "./context.ts";
+import { CONTROL } from "./control.ts";
 import { Emitter } from "./emit.ts";
 import { bindInputs } from "./inputs.ts";
+import { IMPORTERS } from "./ops/index.ts";
 import { type GraphProto, MODEL, type ModelProto, type ValueInfoProto } from "./proto.ts";
 import { FAILED, lookUp, opsetVersions, type Scope } from "./scope.ts";
 import { dtypeOf, type ExternalData } from "./tensors.ts";
@@ -41,6 +43,10 @@ export interface Imported {
   /** Notes: choices made for the user. */
   readonly diagnostics: readonly Diagnostic[];
 }
+
+/** Names of the supported operators; of other domains as "domain.Name". */
+export const onnxOperators = (): readonly string[] =>
+  [...Object.keys(IMPORTERS), ...CONTROL].sort();
 
 /** Reads the message of a model file. Throws E_FORMAT or E_LIMIT. */
 export function readModel(bytes: Uint8Array): ModelProto {

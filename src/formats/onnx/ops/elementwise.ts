@@ -113,11 +113,6 @@ const gelu: Importer = (c) => {
   return c.e.apply(core.gelu, [c.in(0)], { approximate });
 };
 
-const not =
-  (op: Op): Importer =>
-  (c) =>
-    c.e.apply(core.not, [c.e.apply(op, [c.in(0), c.in(1)], {})], {});
-
 const SELU_ALPHA = 1.6732632423543772;
 const SELU_GAMMA = 1.0507009873554805;
 
@@ -201,5 +196,4 @@ export const elementwise: ImportTable = {
   Sum: variadic(core.add as Op),
   Mean: mean,
   Where: (c) => c.e.where(c.in(0), c.in(1), c.in(2)),
-  NotEqual: not(core.equal),
 };

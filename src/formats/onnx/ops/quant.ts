@@ -3,7 +3,7 @@ import type { Value } from "../../../graph/graph.ts";
 import type { OutQuant } from "../../../graph/op.ts";
 import type { DType } from "../../../tensor/dtype.ts";
 import { DTYPES } from "../../../tensor/dtype.ts";
-import { toNumbers } from "../../../tensor/tensor.ts";
+import { elementCount, toNumbers } from "../../../tensor/tensor.ts";
 import {
   constantOf,
   type Importer,
@@ -147,10 +147,15 @@ function centred(c: OpContext, i: number, zero: number, dtype: DType, axis: numb
   return e.sub(x, fits ? e.reshape(wide, shape) : n === 1 ? e.reshape(wide, []) : wide);
 }
 
-/** Exact in f64: products of 8-bit integers summed far below 2^53. */
+/** Sums of products of 8-bit integers up to which f32 is exact. */
+const EXACT_TERMS = Math.floor(2 ** 24 / 255 ** 2);
+
+/** Computed in floating point, in the type that holds every sum exactly. */
 const convInteger: Importer = (c) => {
-  const x = centred(c, 0, 2, "f64", null);
-  const w = centred(c, 1, 3, "f64", 0);
+  const terms = elementCount(c.e.shape(c.in(1)).slice(1));
+  const dtype = terms <= EXACT_TERMS ? "f32" : "f64";
+  const x = centred(c, 0, 2, dtype, null);
+  const w = centred(c, 1, 3, dtype, 0);
   return c.e.cast(c.e.apply(core.conv, [x, w], convAttrs(c, x, w)), "i32");
 };
 
