@@ -39,9 +39,10 @@ Written by \`npm run operators\` from the importers' tables and the operator rec
 
 ## ONNX: ${own.length} operators, ${other.length} of other domains
 
-One importer per operator reads the attribute and input forms of all opset versions it has had; what a
-version adds and tersor lacks is refused by name at import. \`If\` takes one branch or selects; \`Loop\` and
-\`Scan\` (since opset 9) are unrolled. Functions stored in a model are expanded.
+One importer per operator; where opset versions differ in meaning it follows the version that the model
+states. What tersor lacks is refused by name, all of it at once. \`If\` takes one branch or selects; \`Loop\`
+and \`Scan\` (since opset 9) are unrolled. Functions stored in a model are expanded. The ONNX project's node
+tests are run by \`npm run conformance\`; test/onnx/skip.ts lists those out of scope, with reasons.
 
 ${code(own)}
 
