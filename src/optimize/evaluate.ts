@@ -87,7 +87,11 @@ export function measureLatencies(sessions: readonly Session[]): Latency[] {
 /** Measured time of each node of the compiled graph, in milliseconds. */
 export function layerRows(
   loaded: Loaded,
-  predict: (row: Omit<LayerRow, "predictedMs" | "sensitivity">, movedBytes: number, quantised: boolean) => number,
+  predict: (
+    row: Omit<LayerRow, "predictedMs" | "sensitivity">,
+    movedBytes: number,
+    quantised: boolean,
+  ) => number,
   sensitivity: (name: string) => number | null,
 ): LayerRow[] {
   const { compiled, session } = loaded;
@@ -96,9 +100,7 @@ export function layerRows(
     .filter((n) => n.stepCount > 0)
     .map(({ node, implementation, firstStep, stepCount, ins, outs }) => {
       const macs = node.op.cost?.(ins, node.attrs, outs).macs ?? 0;
-      const constants = node.ins.map((v, i) =>
-        compiled.isConstant(v) ? byteSize(ins[i]!) : 0,
-      );
+      const constants = node.ins.map((v, i) => (compiled.isConstant(v) ? byteSize(ins[i]!) : 0));
       const weightBytes = constants.reduce((a, b) => a + b, 0);
       const moved = [...ins, ...outs].reduce((sum, t) => sum + byteSize(t), 0);
       const row = {

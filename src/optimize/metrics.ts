@@ -94,5 +94,9 @@ export function pairedDrop(before: readonly boolean[], after: readonly boolean[]
   const c = won + 0.5;
   const centre = (b - c) / m;
   const half = (Z * Math.sqrt(b + c - (b - c) ** 2 / m)) / m;
-  return { value: (100 * (lost - won)) / n, low: 100 * (centre - half), high: 100 * (centre + half) };
+  return {
+    value: (100 * (lost - won)) / n,
+    low: 100 * (centre - half),
+    high: 100 * (centre + half),
+  };
 }

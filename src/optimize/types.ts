@@ -84,7 +84,11 @@ export interface OptimizeReport {
   readonly seed: number;
   readonly engine: string;
   readonly limits: Limits;
-  readonly rows: { readonly calibration: number; readonly evaluation: number; readonly note: string };
+  readonly rows: {
+    readonly calibration: number;
+    readonly evaluation: number;
+    readonly note: string;
+  };
   readonly preprocess: object;
   readonly baseline: BaselineReport;
   readonly candidates: readonly CandidateReport[];

@@ -1,0 +1,69 @@
+/** @file Judging candidates against the limits, and saying in words only what the measurement supports. */
+import type { BaselineReport, CandidateReport, Latency, Limits } from "./types.ts";
+
+const digits = (x: number): string => Number(x.toPrecision(3)).toString();
+
+/** Whether a candidate is within every limit, and what to remark. */
+export function judge(
+  c: Omit<CandidateReport, "accepted" | "remark">,
+  limits: Limits,
+): Pick<CandidateReport, "accepted" | "remark"> {
+  const unit = c.metric === "mse" ? "" : " points";
+  const problems: string[] = [];
+  if (!(c.drop.value <= limits.maxDrop)) {
+    problems.push(`drops ${digits(c.drop.value)}${unit}, allowed ${digits(limits.maxDrop)}`);
+  }
+  if (limits.maxBytes !== undefined && c.bytes.total > limits.maxBytes) {
+    problems.push(`${c.bytes.total} bytes, allowed ${limits.maxBytes}`);
+  }
+  if (limits.maxLatencyMs !== undefined && !(c.latencyMs <= limits.maxLatencyMs)) {
+    problems.push(`takes ${digits(c.latencyMs)} ms, allowed ${digits(limits.maxLatencyMs)}`);
+  }
+  if (problems.length > 0) return { accepted: false, remark: problems.join("; ") };
+  const open = c.drop.high > limits.maxDrop && c.drop.value > 0;
+  const remark = open
+    ? `within the limit as measured; the 95 % interval reaches ${digits(c.drop.high)}${unit}`
+    : "";
+  return { accepted: true, remark };
+}
+
+/** The rounds of two latencies do not overlap: the difference is larger than the noise seen. */
+const apart = (a: Latency, b: Latency): boolean => a.highMs < b.lowMs || b.highMs < a.lowMs;
+
+/** What the chosen candidate changed, claim by claim. */
+export function describeFindings(
+  base: BaselineReport,
+  chosen: CandidateReport | null,
+  limits: Limits,
+): string[] {
+  if (chosen === null) {
+    return ["No candidate is within the limits; the table says which limit each one breaks."];
+  }
+  const size = base.bytes.total / chosen.bytes.total;
+  const findings = [
+    size > 1.01
+      ? `The artefact is ${digits(size)} times smaller: ${base.bytes.total} to ${chosen.bytes.total} bytes.`
+      : "The artefact is not smaller than the original compiled as it is.",
+  ];
+  const speed = base.latency.p50Ms / chosen.latency.p50Ms;
+  if (!apart(base.latency, chosen.latency)) {
+    findings.push("No difference in latency is supported: the rounds overlap.");
+  } else if (speed > 1) findings.push(`It is ${digits(speed)} times faster in this engine.`);
+  else findings.push(`It is ${digits(1 / speed)} times slower in this engine.`);
+  findings.push(metricFinding(chosen, limits));
+  return findings;
+}
+
+function metricFinding({ metric, drop }: CandidateReport, limits: Limits): string {
+  const range = `95 % interval ${digits(drop.low)} to ${digits(drop.high)}`;
+  if (metric === "mse") {
+    return `The relative squared error against the original is ${digits(drop.value)} (${range}).`;
+  }
+  if (metric === "agreement") {
+    return `${digits(drop.value)} % of the predictions differ from the original's (${range}).`;
+  }
+  if (drop.low > 0) return `Accuracy drops by ${digits(drop.value)} points (${range}).`;
+  if (drop.high < 0) return `Accuracy rises by ${digits(-drop.value)} points (${range}).`;
+  const bound = drop.high <= limits.maxDrop ? " and stays within the limit" : "";
+  return `No change of accuracy is supported (measured drop ${digits(drop.value)} points, ${range})${bound}.`;
+}
