@@ -22,6 +22,8 @@ export interface ErrorDetail {
   readonly where?: string;
   /** The next step for the user. */
   readonly hint?: string;
+  /** The single findings behind an error that sums up several. */
+  readonly diagnostics?: readonly Diagnostic[];
 }
 
 /** A mistake in what the user gave: model, data, option. Shown without a stack trace. */
@@ -29,12 +31,14 @@ export class UserError extends Error {
   readonly code: ErrorCode;
   readonly where: string | undefined;
   readonly hint: string | undefined;
+  readonly diagnostics: readonly Diagnostic[];
   constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
     super(message);
     this.name = "UserError";
     this.code = code;
     this.where = detail.where;
     this.hint = detail.hint;
+    this.diagnostics = detail.diagnostics ?? [];
   }
 }
 
@@ -64,6 +68,6 @@ export function throwDiagnostics(diagnostics: readonly Diagnostic[], summary: st
   const first = diagnostics[0];
   if (first === undefined) return;
   const lines = diagnostics.map((d) => `  ${d.where ? `${d.where}: ` : ""}${d.message}`);
-  const detail = first.hint === undefined ? {} : { hint: first.hint };
-  throw new UserError(first.code, `${summary}\n${lines.join("\n")}`, detail);
+  const hint = first.hint === undefined ? {} : { hint: first.hint };
+  throw new UserError(first.code, `${summary}\n${lines.join("\n")}`, { ...hint, diagnostics });
 }
