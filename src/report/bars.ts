@@ -4,7 +4,7 @@ import { fixed } from "./format.ts";
 import { cutName, type Html, html } from "./markup.ts";
 import { linearScale } from "./scale.ts";
 
-const CELL = 110;
+const CELL = 84;
 
 /** A bar for the measured time with a mark at the predicted one, `most` being the full width. */
 export function cellBar(measured: number, predicted: number, most: number): Html {

@@ -136,8 +136,7 @@ function setting(value: unknown): string {
 
 const INTERVALS = {
   top1: "Wilson score interval for the metric; interval for paired proportions (Agresti and Min 2005) for the drop on the same rows.",
-  agreement:
-    "Wilson score interval for the metric; interval for paired proportions (Agresti and Min 2005) for the drop on the same rows.",
+  agreement: "Wilson score interval.",
   mse: "bootstrap percentile interval, 1 000 seeded resamples of the rows.",
 } as const;
 

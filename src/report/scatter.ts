@@ -41,7 +41,9 @@ const LEFT = 58;
 const RIGHT = WIDTH - 14;
 const TOP = 16;
 const BOTTOM = HEIGHT - 46;
+/** Estimated widths of a character, plain and bold. */
 const CHAR = 6.7;
+const BOLD_CHAR = 7.6;
 const LINE = 14;
 
 interface Box {
@@ -69,7 +71,7 @@ interface Placed {
 /** Places around a mark for a label of this width, the preferred ones first. */
 const spotsAround = ({ x, y, point }: Placed, w: number): Box[] =>
   [0, -16, 16, -30, 30, -44, 44].flatMap((dy) => {
-    const gap = point.kind === "chosen" && dy === 0 ? 12 : 9;
+    const gap = point.kind === "chosen" ? 12 : 9;
     const top = y - LINE / 2 + dy;
     return [
       { x: x + gap, y: top, w, h: LINE },
@@ -95,7 +97,7 @@ function placeLabels(placed: readonly Placed[]): Map<Placed, Box> {
   const rank: readonly PointKind[] = ["chosen", "baseline", "accepted", "rejected"];
   const order = [...placed].sort((a, b) => rank.indexOf(a.point.kind) - rank.indexOf(b.point.kind));
   for (const p of order) {
-    const priced = spotsAround(p, CHAR * labelOf(p).length).map((spot, i) => ({
+    const priced = spotsAround(p, labelWidth(p)).map((spot, i) => ({
       spot,
       price: price(spot, i),
     }));
@@ -106,6 +108,9 @@ function placeLabels(placed: readonly Placed[]): Map<Placed, Box> {
   }
   return boxes;
 }
+
+const labelWidth = (p: Placed): number =>
+  (p.point.kind === "chosen" ? BOLD_CHAR : CHAR) * labelOf(p).length;
 
 const MAX_LABEL = 26;
 

@@ -7,7 +7,7 @@ export const STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.45 system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; }
-main { max-width: 74rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem; }
+main { max-width: 78rem; margin: 0 auto; padding: 1.5rem 1.25rem 3rem; }
 h1 { font-size: 1.35rem; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 2.2rem 0 .5rem; padding-top: .5rem; border-top: 1px solid var(--rule); }
 p { margin: .5rem 0; max-width: 48rem; }
@@ -21,11 +21,11 @@ ul { margin: .5rem 0; padding-left: 1.2rem; max-width: 48rem; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 .wide { width: 100%; }
 caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
-th, td { padding: .3rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--faint); white-space: nowrap; }
+th, td { padding: .3rem .5rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--faint); white-space: nowrap; }
 th:first-child, td:first-child { padding-left: 0; }
 th.text, td.text { text-align: left; white-space: normal; overflow-wrap: break-word; min-width: 8rem; }
 td.code { text-align: left; }
-td.name, th.name { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 11rem; max-width: 22rem; font-weight: inherit; }
+td.name, th.name { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 9.5rem; max-width: 22rem; font-weight: inherit; }
 thead th.name { font-weight: 600; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--ink); white-space: normal; line-height: 1.2; }
 tfoot td, tfoot th { border-top: 1px solid var(--ink); border-bottom: 0; }
