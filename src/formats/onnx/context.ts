@@ -128,6 +128,7 @@ export class OpContext {
 
   /** All operands, none left out. */
   all(): readonly Value[] {
+    if (this.operands.length === 0) throw malformed("the node has no inputs");
     return this.operands.map((_, i) => this.in(i));
   }
 

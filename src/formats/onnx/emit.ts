@@ -148,6 +148,7 @@ export class Emitter {
   private isSmall<A extends Attrs>(op: Op<A>, ins: readonly Tensor[], attrs: A): boolean {
     const types = ins.map((t) => t.type);
     const outs = inferTypes(op, types, attrs);
+    for (const t of outs) checkShape(t.shape, this.name || op.name);
     const elements = outs.reduce((n, t) => n + elementCount(t.shape), 0);
     const macs = op.cost?.(types, attrs, outs).macs ?? 0;
     if (elements > LIMITS.computedElements || macs > LIMITS.computedMacs) return false;

@@ -72,8 +72,9 @@ export class OpContext {
     return this.operands[i];
   }
 
-  /** All inputs, none left out. */
+  /** All inputs, at least one and none left out. */
   all(): Value[] {
+    if (this.operands.length === 0) throw malformed("no inputs");
     return this.operands.map((_, i) => this.in(i));
   }
 

@@ -240,6 +240,7 @@ function softmax(c: OpContext): Value {
   const { quant, dtype, shape } = c.type(x);
   const axis = shape.length - 1;
   if (axis < 0) throw malformed("softmax of a scalar");
+  if (!(beta > 0 && Number.isFinite(beta))) throw malformed(`beta is ${beta}`);
   if (quant === undefined) {
     const scaled = beta === 1 ? x : c.emit(core.mul, [x, scalar(c, "f32", beta)], {});
     return c.emit(core.softmax, [scaled], { axis });

@@ -72,7 +72,6 @@ function aligned(c: OpContext, v: Value): Value {
 function concatenation(c: OpContext): Value {
   const { axis, activation } = c.options(CONCATENATION_OPTIONS);
   const ins = c.all().map((v) => aligned(c, v));
-  if (ins.length === 0) throw malformed("no inputs");
   const at = c.axis(axis, c.shape(ins[0]!).length);
   return activate(
     c,
@@ -84,7 +83,6 @@ function concatenation(c: OpContext): Value {
 function pack(c: OpContext): Value {
   const { axis } = c.options(PACK_OPTIONS);
   const ins = c.all();
-  if (ins.length === 0) throw malformed("no inputs");
   const at = c.axis(axis, c.shape(ins[0]!).length + 1);
   const rows = ins.map((v) => unsqueeze(c, v, at));
   return rows.length === 1 ? rows[0]! : c.emit(core.concat, rows, { axis: at });

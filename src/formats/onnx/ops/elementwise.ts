@@ -32,7 +32,7 @@ const binary =
 const variadic =
   (op: Op): Importer =>
   (c) =>
-    [c.in(0), ...c.all().slice(1)].reduce((a, b) => c.e.apply(op, [a, b], {}));
+    c.all().reduce((a, b) => c.e.apply(op, [a, b], {}));
 
 const clip: Importer = (c) => {
   const x = c.in(0);

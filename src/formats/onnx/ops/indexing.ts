@@ -83,6 +83,7 @@ const tensorScatter: Importer = (c) => {
   const dims = e.shape(cache);
   const axis = c.axis(c.attrs.int("axis", -2), dims.length);
   const part = e.shape(update);
+  if (part.length !== dims.length) throw malformed(`updates [${part}] do not fit [${dims}]`);
   const length = part[axis]!;
   const steps = e.constant({
     type: { dtype: "i64", shape: part.map((_, i) => (i === axis ? length : 1)) },

@@ -93,7 +93,7 @@ function alike(c: OpContext): readonly Value[] {
   const same = moving.every(
     (v) => JSON.stringify(c.e.type(v).quant) === JSON.stringify(c.e.type(moving[0]!).quant),
   );
-  return same ? moving : c.all();
+  return same && moving.length > 0 ? moving : c.all();
 }
 
 const concat: Importer = (c) => {
