@@ -68,14 +68,19 @@ interface Placed {
   readonly off: boolean;
 }
 
+/** A label's place and which end of it is beside the mark. */
+interface Spot extends Box {
+  readonly anchor: "start" | "end";
+}
+
 /** Places around a mark for a label of this width, the preferred ones first. */
-const spotsAround = ({ x, y, point }: Placed, w: number): Box[] =>
+const spotsAround = ({ x, y, point }: Placed, w: number): Spot[] =>
   [0, -16, 16, -30, 30, -44, 44].flatMap((dy) => {
     const gap = point.kind === "chosen" ? 12 : 9;
     const top = y - LINE / 2 + dy;
     return [
-      { x: x + gap, y: top, w, h: LINE },
-      { x: x - gap - w, y: top, w, h: LINE },
+      { anchor: "start", x: x + gap, y: top, w, h: LINE },
+      { anchor: "end", x: x - gap - w, y: top, w, h: LINE },
     ];
   });
 
@@ -84,7 +89,7 @@ const FORBIDDEN = 1000;
 const CROSSING = 3;
 
 /** Where the labels go, the chosen one's first. A label that finds no place is left out. */
-function placeLabels(placed: readonly Placed[]): Map<Placed, Box> {
+function placeLabels(placed: readonly Placed[]): Map<Placed, Spot> {
   const taken: Box[] = placed.map(({ x, y }) => ({ x: x - 7, y: y - 7, w: 14, h: 14 }));
   const intervals = placed
     .filter((p) => !p.off)
@@ -93,7 +98,7 @@ function placeLabels(placed: readonly Placed[]): Map<Placed, Box> {
     order +
     (!inside(spot) || taken.some((t) => overlaps(spot, t)) ? FORBIDDEN : 0) +
     CROSSING * intervals.filter((t) => overlaps(spot, t)).length;
-  const boxes = new Map<Placed, Box>();
+  const boxes = new Map<Placed, Spot>();
   const rank: readonly PointKind[] = ["chosen", "baseline", "accepted", "rejected"];
   const order = [...placed].sort((a, b) => rank.indexOf(a.point.kind) - rank.indexOf(b.point.kind));
   for (const p of order) {
@@ -130,15 +135,15 @@ function mark({ point, x, y, off }: Placed): Html {
   }
 }
 
-function drawPoint(p: Placed, box: Box | undefined, options: ScatterOptions): Html {
+function drawPoint(p: Placed, spot: Spot | undefined, options: ScatterOptions): Html {
   const { point, x } = p;
   const whiskers = p.off
     ? NOTHING
     : html`<path class="interval ${point.kind}" d="M${x} ${p.yHigh}V${p.yLow}M${x - 3} ${p.yHigh}h6M${x - 3} ${p.yLow}h6"/>`;
   const label =
-    box === undefined
+    spot === undefined
       ? NOTHING
-      : html`<text class="${point.kind}" x="${box.x}" y="${box.y + 11}">${labelOf(p)}</text>`;
+      : html`<text class="${point.kind}" text-anchor="${spot.anchor}" x="${spot.anchor === "start" ? spot.x : spot.x + spot.w}" y="${spot.y + 11}">${labelOf(p)}</text>`;
   const tip = `${point.label}: ${options.xTick(point.x)}; ${options.yValue(point.y)} (${options.yValue(point.low)} to ${options.yValue(point.high)})`;
   return html`<g><title>${tip}</title>${whiskers}${mark(p)}${label}</g>`;
 }
