@@ -5,8 +5,10 @@ export interface CommonOptions {
   readonly json?: boolean;
   readonly verbose?: boolean;
   readonly quiet?: boolean;
-  readonly seed: number;
+  readonly seed?: number;
 }
+
+export const seedOf = (options: CommonOptions): number => options.seed ?? 1;
 
 export interface Io {
   readonly json: boolean;

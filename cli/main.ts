@@ -5,6 +5,7 @@ import { VERSION } from "../src/version.ts";
 import { compileCommand } from "./compile.ts";
 import { describeError, EXIT } from "./errors.ts";
 import { inspectCommand } from "./inspect.ts";
+import { optimizeCommand } from "./optimize.ts";
 import { runCommand } from "./run.ts";
 
 const EXAMPLES = `
@@ -20,7 +21,7 @@ function program(): Command {
     .description("Makes trained models small and compiles them to self-contained WebAssembly.")
     .version(VERSION)
     .addHelpText("after", EXAMPLES);
-  for (const command of [inspectCommand(), runCommand(), compileCommand()]) {
+  for (const command of [inspectCommand(), runCommand(), compileCommand(), optimizeCommand()]) {
     root.addCommand(command);
   }
   for (const command of [root, ...root.commands]) {

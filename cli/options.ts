@@ -49,7 +49,7 @@ export const withCommon = (command: Command): Command =>
     .option("--verbose", "say more; show stack traces of internal errors")
     .option("--quiet", "print results only")
     .addOption(
-      new Option("--seed <n>", "seed of everything random").argParser(wholeNumber(0)).default(1),
+      new Option("--seed <n>", "seed of everything random, default 1").argParser(wholeNumber(0)),
     );
 
 export interface ModelOptions {

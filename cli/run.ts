@@ -22,7 +22,7 @@ import {
 import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
 import { fit, number, shape, table } from "./format.ts";
-import { type CommonOptions, type Io, makeIo } from "./io.ts";
+import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
 import { collect, type ModelOptions, openForCommand, withCommon, withModel } from "./options.ts";
 import { type PreprocessOptions, preprocessOf, withPreprocess } from "./preprocess-options.ts";
 
@@ -72,7 +72,7 @@ async function run(path: string, options: Options): Promise<void> {
   io.object({
     model: path,
     engine,
-    seed: options.seed,
+    seed: seedOf(options),
     outputs: outputs.map(({ name, t }) => ({
       name,
       dtype: t.type.dtype,
@@ -120,7 +120,7 @@ function feedsOf(graph: Graph, options: Options, settings: Preprocess): Tensor[]
       sources.get(names[i]!) ?? "random",
       names[i]!,
       typeOf(graph, v),
-      options.seed + i,
+      seedOf(options) + i,
       settings,
     ),
   );

@@ -109,6 +109,6 @@ function withoutOverlap(
       feeds: kept.map((i) => feeds[i]!),
       labels: labels.length === 0 ? [] : kept.map((i) => labels[i]!),
     },
-    note: `${note}; ${dropped} evaluation rows equal calibration rows and were left out`,
+    note: `${note}; left out of the evaluation because they equal calibration rows: ${dropped}`,
   };
 }
