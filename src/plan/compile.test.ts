@@ -8,6 +8,7 @@ import { add } from "../ops/elementwise/add.ts";
 import { cast } from "../ops/elementwise/cast.ts";
 import { relu } from "../ops/elementwise/relu.ts";
 import { linear } from "../ops/nn/linear.ts";
+import { dequantize } from "../ops/quant/dequantize.ts";
 import { concat } from "../ops/shape/concat.ts";
 import { reshape } from "../ops/shape/reshape.ts";
 import { primitives } from "../primitives/index.ts";
@@ -85,4 +86,26 @@ test("half-precision weights are stored in two bytes and decoded at load", () =>
     assert.ok(bytes.includes(256) && !bytes.includes(512), `segments of ${bytes} bytes`);
     assert.deepEqual(run(stored, [feed])[0], toNumbers(interpret(stored, [feed])[0]!));
   }
+});
+
+test("8-bit weights of a float layer are stored in one byte, packed or not", () => {
+  const scale = [0.5, 0.25, 0.125, 1, 2, 0.75, 0.1, 0.3].map(Math.fround);
+  const values = Array.from({ length: 128 }, (_, i) => ((i * 37) % 255) - 127);
+  const quant = { scale, zeroPoint: scale.map(() => 0), axis: 0 };
+  const stored = { type: tensorType("i8", [8, 16], quant), data: Int8Array.from(values) };
+  const g = new GraphBuilder("stored");
+  const x = g.input("x", tensorType("f32", [1, 16]));
+  const w = g.apply(dequantize, [g.constant(stored)]);
+  g.output(g.apply(linear, [x, w], {}), "packed");
+  g.output(g.apply(add, [x, g.apply(dequantize, [g.constant(stored)])], {}), "plain");
+  const graph = g.build();
+  const feed = tensorOf(
+    "f32",
+    [1, 16],
+    Array.from({ length: 16 }, (_, i) => i - 8),
+  );
+  const want = interpret(graph, [feed]).map(toNumbers);
+  assert.deepEqual(run(graph, [feed]), want);
+  const bytes = compileGraph(graph, { primitives }).program.constants.map((c) => c.bytes.length);
+  assert.ok(bytes.includes(128) && !bytes.includes(512), `segments of ${bytes} bytes`);
 });

@@ -8,6 +8,7 @@ import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { Call, Port, Program } from "../kernel/program.ts";
 import type { Implementation, Operand, Primitive, Step } from "../primitives/primitive.ts";
+import { plainStorage } from "../primitives/storage.ts";
 import { byteSize, type TensorType, tensorType } from "../tensor/tensor.ts";
 import { invariant, UserError } from "../util/errors.ts";
 import { type KnownValues, knownValues } from "./constants.ts";
@@ -300,7 +301,8 @@ class Storage {
       const tensor = this.known.tensor(v);
       invariant(tensor !== undefined, () => `value %${v} has neither memory nor a constant`);
       const name = this.graph.values.get(v)?.name ?? "";
-      bound.set(v, this.pool.add(tensor, name, this.known.storage(v)));
+      const storage = this.known.storage(v);
+      bound.set(v, this.pool.add(tensor, name, storage && plainStorage(storage, tensor.type)));
     };
     for (const { node, implementation } of this.schedule) {
       for (const step of implementation.steps) {

@@ -3,15 +3,17 @@
  * as f16, bf16 or int8 behind a cast or dequantize).
  */
 import { evalTensors } from "../graph/apply.ts";
-import type { Graph, Node, Value } from "../graph/graph.ts";
-import type { DType } from "../tensor/dtype.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Graph, isOp, type Node, type Value } from "../graph/graph.ts";
+import { cast } from "../ops/elementwise/cast.ts";
+import { dequantize } from "../ops/quant/dequantize.ts";
+import type { WeightStorage } from "../primitives/storage.ts";
+import type { Tensor, TensorType } from "../tensor/tensor.ts";
 
 export interface KnownValues {
   /** The tensor of a value known at compile time. */
   tensor(v: Value): Tensor | undefined;
-  /** The half-precision dtype a known f32 value is stored in without loss. */
-  storage(v: Value): DType | undefined;
+  /** How the model stores a known f32 value, when smaller than f32. */
+  storage(v: Value): WeightStorage | undefined;
   /** Nodes that need not run. */
   readonly folded: ReadonlySet<Node>;
 }
@@ -19,7 +21,7 @@ export interface KnownValues {
 /** Evaluates every node whose inputs are all known. */
 export function knownValues(graph: Graph): KnownValues {
   const tensors = new Map<Value, Tensor>(graph.constants);
-  const storage = new Map<Value, DType>();
+  const storage = new Map<Value, WeightStorage>();
   const folded = new Set<Node>();
   for (const node of graph.nodes) {
     if (node.op.eval === undefined || node.ins.length === 0) continue;
@@ -29,14 +31,32 @@ export function knownValues(graph: Graph): KnownValues {
     const outs = evalTensors(node.op, ins as Tensor[], node.attrs, types);
     node.outs.forEach((v, i) => tensors.set(v, outs[i]!));
     folded.add(node);
-    const from = ins[0]!.type.dtype;
-    const half = from === "f16" || from === "bf16" ? from : storage.get(node.ins[0]!);
-    const moves = node.op.quant === "same" || node.op.name === "cast";
-    if (half !== undefined && moves && node.ins.length === 1) storage.set(node.outs[0]!, half);
+    const kept = storageAfter(node, ins[0]!.type, storage.get(node.ins[0]!));
+    if (kept !== undefined) storage.set(node.outs[0]!, kept);
   }
   return {
     tensor: (v) => tensors.get(v),
     storage: (v) => storage.get(v),
     folded,
   };
+}
+
+/** How the result of a node on one known value can be stored: conversions start it, moves keep it. */
+function storageAfter(
+  node: Node,
+  from: TensorType,
+  before: WeightStorage | undefined,
+): WeightStorage | undefined {
+  if (node.ins.length !== 1) return undefined;
+  const { dtype, quant } = from;
+  if (isOp(node, cast) && node.attrs.to === "f32" && (dtype === "f16" || dtype === "bf16")) {
+    return { dtype };
+  }
+  if (isOp(node, dequantize) && dtype === "i8" && quant !== undefined) {
+    const symmetric = quant.zeroPoint.every((z) => z === 0);
+    const byRow = quant.axis === null || quant.axis === 0;
+    return symmetric && byRow ? { dtype, scale: quant.scale } : undefined;
+  }
+  const anyOrder = before?.dtype !== "i8" || before.scale.length === 1;
+  return node.op.quant === "same" && anyOrder ? before : undefined;
 }

@@ -1,13 +1,14 @@
-/** @file The constant pool of a program: equal tensors stored once, half-precision storage decoded at load. */
+/** @file The constant pool of a program: equal tensors stored once, smaller storage decoded at load. */
 import type { Kernel } from "../kernel/ir.ts";
 import type { Call, Segment } from "../kernel/program.ts";
-import type { DType } from "../tensor/dtype.ts";
+import type { PackedStorage } from "../primitives/storage.ts";
 import {
   byteSize,
   bytesOf,
   numberReader,
   numberWriter,
   type Tensor,
+  tensorOf,
   tensorType,
   zeros,
 } from "../tensor/tensor.ts";
@@ -16,7 +17,7 @@ import { alignUp, hashBytes } from "../util/math.ts";
 interface Entry {
   readonly name: string;
   readonly tensor: Tensor;
-  readonly storage: DType | undefined;
+  readonly storage: PackedStorage | undefined;
 }
 
 /** Collects constants; adding equal bytes again gives the same entry. */
@@ -25,11 +26,11 @@ export class ConstantPool {
   private readonly byTensor = new Map<Tensor, number>();
   private readonly byHash = new Map<string, number>();
 
-  /** The entry of a tensor; `storage` = half-precision dtype it may be stored in without loss. */
-  add(tensor: Tensor, name: string, storage?: DType): number {
+  /** The entry of a tensor; `storage` = how it may be stored without loss. */
+  add(tensor: Tensor, name: string, storage?: PackedStorage): number {
     const known = this.byTensor.get(tensor);
     if (known !== undefined) return known;
-    const key = `${storage ?? ""}:${tensor.data.byteLength}:${hashBytes(bytesOf(tensor))}`;
+    const key = `${storage?.dtype ?? ""}:${tensor.data.byteLength}:${hashBytes(bytesOf(tensor))}`;
     const same = this.byHash.get(key);
     if (same !== undefined) {
       this.byTensor.set(tensor, same);
@@ -50,14 +51,23 @@ export interface PlacedConstants {
   address(entry: number): number;
 }
 
-/** Re-encodes an f32 tensor in its half-precision storage. */
-function encode(t: Tensor, storage: DType): Tensor {
-  const out = zeros(tensorType(storage, t.type.shape));
+/** Encodes an f32 tensor as it is stored; exact, since its values came from there. */
+function encode(t: Tensor, storage: PackedStorage): Tensor {
+  const out = zeros(tensorType(storage.dtype, t.type.shape));
   const read = numberReader(t);
   const write = numberWriter(out);
-  for (let i = 0; i < out.data.length; i++) write(i, read(i));
+  for (let i = 0; i < out.data.length; i++)
+    write(i, storage.dtype === "i8" ? Math.round(read(i) / scaleAt(storage, i)) : read(i));
   return out;
 }
+
+type ByteStorage = Extract<PackedStorage, { readonly dtype: "i8" }>;
+
+const scaleAt = ({ scale, block, width }: ByteStorage, i: number): number =>
+  scale[Math.floor(i / block) * width + (i % width)]!;
+
+const scaleBytes = ({ scale }: ByteStorage): Uint8Array =>
+  bytesOf(tensorOf("f32", [scale.length], scale));
 
 /**
  * Lays the constants out from `base`. Entries with a storage dtype get their stored bytes as a segment, and
@@ -67,7 +77,7 @@ export function placeConstants(
   pool: ConstantPool,
   base: number,
   intern: (kernel: Kernel) => number,
-  decode: (storage: DType, count: number) => Kernel,
+  decode: (storage: PackedStorage, count: number) => Kernel,
 ): PlacedConstants {
   const segments: Segment[] = [];
   const init: Call[] = [];
@@ -89,7 +99,8 @@ export function placeConstants(
     at = alignUp(at + byteSize(tensor.type), 16);
     addresses.push(address);
     const kernel = intern(decode(storage, tensor.data.length));
-    init.push({ kernel, bases: [stored, address], args: [], label: `load ${name}` });
+    const scales = storage.dtype === "i8" ? [place(`${name} scales`, scaleBytes(storage))] : [];
+    init.push({ kernel, bases: [stored, address, ...scales], args: [], label: `load ${name}` });
   }
   return { segments, init, end: alignUp(at, 16), address: (entry) => addresses[entry]! };
 }

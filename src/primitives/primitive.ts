@@ -5,19 +5,19 @@
 import type { Value } from "../graph/graph.ts";
 import type { Attrs, Op } from "../graph/op.ts";
 import type { Kernel } from "../kernel/ir.ts";
-import type { DType } from "../tensor/dtype.ts";
 import type { Tensor, TensorType } from "../tensor/tensor.ts";
+import type { PackedStorage, WeightStorage } from "./storage.ts";
 
 /** What a kernel buffer is bound to. */
 export type Operand =
   | { readonly kind: "in"; readonly index: number }
   | { readonly kind: "out"; readonly index: number }
-  /** A constant made at compile time (packed weights); `storage` = the dtype it may be stored in without loss. */
+  /** A constant made at compile time (packed weights); `storage` = how it may be stored without loss. */
   | {
       readonly kind: "const";
       readonly name: string;
       readonly tensor: Tensor;
-      readonly storage?: DType;
+      readonly storage?: PackedStorage;
     }
   /** Scratch of `bytes`, shared between the steps of one implementation that name the same `id`. */
   | { readonly kind: "work"; readonly id: string; readonly bytes: number };
@@ -45,8 +45,8 @@ export interface PrimitiveInput<A extends Attrs = Attrs> {
   readonly attrs: A;
   /** Inputs known at compile time, by position. */
   readonly constants: readonly (Tensor | undefined)[];
-  /** For constants kept in a smaller dtype (f16, bf16): that dtype, by position. */
-  readonly storage: readonly (DType | undefined)[];
+  /** For constants the model stores smaller: how, by position. */
+  readonly storage: readonly (WeightStorage | undefined)[];
   readonly values: readonly Value[];
 }
 

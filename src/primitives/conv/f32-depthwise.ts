@@ -12,6 +12,7 @@ import { type ConvGeometry, convGeometry, type Loops } from "../gemm/geometry.ts
 import { forEachRow } from "../gemm/loops.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "../gemm/rows.ts";
 import { definePrimitive, type Operand } from "../primitive.ts";
+import { packedStorage } from "../storage.ts";
 
 /** The loops of a depthwise convolution: rows as in a product, no panels. */
 export const depthwiseLoops = (g: ConvGeometry): Loops => ({
@@ -93,10 +94,12 @@ export const convF32Depthwise = definePrimitive({
         });
       });
     });
-    const half = storage[1] === undefined ? {} : { storage: storage[1] };
+    const order = (scale: (c: number) => number): number[] =>
+      Array.from({ length: width }, (_, c) => (c < g.c ? scale(c) : 1));
+    const stored = storage[1] && packedStorage(storage[1], taps.data.length, width, order);
     const operands: Operand[] = [
       { kind: "in", index: 0 },
-      { kind: "const", name: "weights", tensor: taps, ...half },
+      { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) },
       { kind: "const", name: "bias", tensor: packBias(constants[2], g) },
       { kind: "out", index: 0 },
     ];

@@ -6,11 +6,18 @@ import type { Activation } from "../../graph/op.ts";
 import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
 import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
 import { SCALARS } from "../../ops/scalar.ts";
-import type { DType } from "../../tensor/dtype.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
 import type { Operand, Step } from "../primitive.ts";
-import { type ConvGeometry, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import { type PackedStorage, packedStorage, type WeightStorage } from "../storage.ts";
+import {
+  type ConvGeometry,
+  type Loops,
+  perChannel,
+  pickTile,
+  planLoops,
+  type Tile,
+} from "./geometry.ts";
 import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 
@@ -41,12 +48,12 @@ function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
 }
 
 function packBias(bias: Tensor | undefined, g: ConvGeometry, loops: Loops): Tensor {
-  const width = 4 * loops.tile.nv * loops.panels;
-  const perGroup = g.n / g.groups;
-  const packed = new Array<number>(g.groups * width).fill(0);
-  for (let o = 0; o < g.n && bias !== undefined; o++) {
-    packed[Math.floor(o / perGroup) * width + (o % perGroup)] = bias.data[o] as number;
-  }
+  const packed = perChannel(
+    (o) => (bias === undefined ? 0 : (bias.data[o] as number)),
+    g,
+    loops,
+    0,
+  );
   return tensorOf("f32", [packed.length], packed);
 }
 
@@ -59,8 +66,8 @@ export interface F32Gemm {
   /** Input position of the residual, or null. */
   readonly residual: number | null;
   readonly act: Activation | undefined;
-  /** Half-precision storage of weights and bias. */
-  readonly weightStorage: DType | undefined;
+  /** How the model stores the weights, when smaller than f32. */
+  readonly weightStorage: WeightStorage | undefined;
 }
 
 /** The kernel call of an f32 product, or null when the kernel cannot express it. */
@@ -71,16 +78,22 @@ export function f32GemmStep(spec: F32Gemm): { readonly step: Step; readonly tile
   if (spec.act !== undefined && SCALARS[spec.act.fn] === undefined) return null;
   const weights = packWeights(spec.weights, g, loops);
   const kernel = f32Kernel(spec, loops, weights.data.length);
-  const storage = spec.weightStorage === undefined ? {} : { storage: spec.weightStorage };
+  const storage = spec.weightStorage && storageOf(spec.weightStorage, g, loops);
   const operands: Operand[] = [
     { kind: "in", index: 0 },
-    { kind: "const", name: "weights", tensor: weights, ...storage },
+    { kind: "const", name: "weights", tensor: weights, ...(storage && { storage }) },
     { kind: "const", name: "bias", tensor: packBias(spec.bias, g, loops) },
     { kind: "out", index: 0 },
   ];
   if (spec.residual !== null) operands.push({ kind: "in", index: spec.residual });
   if (g.padded) operands.push({ kind: "work", id: "rows", bytes: 4 * workspaceSize(g, loops) });
   return { step: { kernel, operands, args: [] }, tile: loops.tile };
+}
+
+function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {
+  const width = 4 * loops.tile.nv;
+  const block = loops.runs * loops.runLength * width;
+  return packedStorage(storage, block, width, (scale) => perChannel(scale, g, loops, 1));
 }
 
 function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {

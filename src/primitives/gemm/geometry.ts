@@ -165,3 +165,17 @@ function pickVectors(n: number, limit: number): number {
   }
   return best;
 }
+
+/** One value per output channel in panel order, `pad` behind the last channel of a group. */
+export function perChannel(
+  values: (o: number) => number,
+  g: ConvGeometry,
+  loops: Loops,
+  pad: number,
+): number[] {
+  const width = 4 * loops.tile.nv * loops.panels;
+  const perGroup = g.n / g.groups;
+  const out = new Array<number>(g.groups * width).fill(pad);
+  for (let o = 0; o < g.n; o++) out[Math.floor(o / perGroup) * width + (o % perGroup)] = values(o);
+  return out;
+}

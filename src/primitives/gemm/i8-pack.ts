@@ -8,7 +8,7 @@
 import type { RequantRule, RequantTable } from "../../ops/quant/requantize-rule.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { ceilDiv } from "../../util/math.ts";
-import type { ConvGeometry, Loops } from "./geometry.ts";
+import { type ConvGeometry, type Loops, perChannel } from "./geometry.ts";
 
 export type Byte = "i8" | "u8";
 
@@ -57,20 +57,6 @@ export function weightSums(w: Tensor, n: number): Int32Array {
     for (let k = 0; k < depth; k++) sums[o]! += w.data[o * depth + k] as number;
   }
   return sums;
-}
-
-/** One value per output channel in panel order, `pad` behind the last channel of a group. */
-export function perChannel(
-  values: (o: number) => number,
-  g: ConvGeometry,
-  loops: Loops,
-  pad: number,
-): number[] {
-  const width = 4 * loops.tile.nv * loops.panels;
-  const perGroup = g.n / g.groups;
-  const out = new Array<number>(g.groups * width).fill(pad);
-  for (let o = 0; o < g.n; o++) out[Math.floor(o / perGroup) * width + (o % perGroup)] = values(o);
-  return out;
 }
 
 /**
