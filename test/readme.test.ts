@@ -117,7 +117,15 @@ test("the examples of README.md run in order", async (t) => {
   assert.ok(existsSync(join(folder, "build/model.wasm")));
 });
 
-const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/tflite.md"];
+const DOCUMENTS = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "docs/architecture.md",
+  "docs/tflite.md",
+  ...["formats", "graph", "kernel", "ops", "passes", "primitives", "targets/wasm"].map(
+    (name) => `src/${name}/README.md`,
+  ),
+];
 
 for (const document of DOCUMENTS) {
   test(`files that ${document} names exist`, () => {

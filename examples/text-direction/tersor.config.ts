@@ -1,4 +1,4 @@
-import { defineConfig } from "../../src/config.ts";
+import { defineConfig } from "../../src/index.ts";
 
 /** What PaddleOCR does before its text-direction classifier. Paths are relative to this file. */
 export default defineConfig({
