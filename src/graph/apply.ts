@@ -1,25 +1,42 @@
 /** @file Applies an operator record to types and tensors, handling the quantised classes of QuantSupport. */
 import { dequantizeTensor, quantizeTensor } from "../tensor/quant.ts";
-import { type QuantParams, sameQuant, type Tensor, type TensorType, tensorType, withType } from "../tensor/tensor.ts";
+import {
+  type QuantParams,
+  sameQuant,
+  type Tensor,
+  type TensorType,
+  tensorType,
+  withType,
+} from "../tensor/tensor.ts";
 import { InternalError, UserError } from "../util/errors.ts";
 import type { Attrs, Op, OutQuant } from "./op.ts";
 
 const outQuant = (attrs: Attrs): OutQuant | undefined =>
   (attrs as { readonly out?: OutQuant }).out ?? undefined;
 
-const paramsOf = ({ scale, zeroPoint, axis }: OutQuant): QuantParams => ({ scale, zeroPoint, axis });
+const paramsOf = ({ scale, zeroPoint, axis }: OutQuant): QuantParams => ({
+  scale,
+  zeroPoint,
+  axis,
+});
 
 const plain = (t: TensorType): TensorType => tensorType(t.dtype, t.shape);
 const real = (t: TensorType): TensorType => (t.quant ? tensorType("f32", t.shape) : t);
 
 /** The result types of an op, quantised or not. Throws UserError when the inputs do not fit. */
-export function inferTypes<A extends Attrs>(op: Op<A>, ins: readonly TensorType[], attrs: A): readonly TensorType[] {
+export function inferTypes<A extends Attrs>(
+  op: Op<A>,
+  ins: readonly TensorType[],
+  attrs: A,
+): readonly TensorType[] {
   if (op.quant === "integer") return op.infer(ins, attrs);
   const quantised = ins.find((t) => t.quant !== undefined);
   if (op.quant === "float") {
     const out = outQuant(attrs);
     const types = op.infer(ins.map(real), attrs);
-    return out === undefined ? types : types.map((t) => tensorType(out.dtype, t.shape, paramsOf(out)));
+    return out === undefined
+      ? types
+      : types.map((t) => tensorType(out.dtype, t.shape, paramsOf(out)));
   }
   if (quantised === undefined) return op.infer(ins, attrs);
   if (op.quant === "none") {
@@ -30,7 +47,10 @@ export function inferTypes<A extends Attrs>(op: Op<A>, ins: readonly TensorType[
     throw new UserError("E_DTYPE", "quantised inputs must share scale and zero point");
   }
   if (quant.axis !== null) {
-    throw new UserError("E_DTYPE", "a per-channel quantised value cannot be moved by this operator");
+    throw new UserError(
+      "E_DTYPE",
+      "a per-channel quantised value cannot be moved by this operator",
+    );
   }
   return op.infer(ins.map(plain), attrs).map((t) => tensorType(t.dtype, t.shape, quant));
 }

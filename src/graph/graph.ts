@@ -1,6 +1,7 @@
 /** @file The graph IR: immutable data, and the builder that makes it. */
-import { InternalError, UserError } from "../util/errors.ts";
+
 import type { Tensor, TensorType } from "../tensor/tensor.ts";
+import { InternalError, UserError } from "../util/errors.ts";
 import { inferTypes } from "./apply.ts";
 import type { Attrs, NoAttrs, Op } from "./op.ts";
 
@@ -56,7 +57,9 @@ export const nameOf = (g: Graph, v: Value): string => g.values.get(v)?.name ?? `
 /** Runs a graph: how code below the runtime executes models without importing it. */
 export type Executor = (graph: Graph, feeds: readonly Tensor[]) => Promise<readonly Tensor[]>;
 
-type AttrArgs<A extends Attrs> = object extends A ? [attrs?: A, name?: string] : [attrs: A, name?: string];
+type AttrArgs<A extends Attrs> = object extends A
+  ? [attrs?: A, name?: string]
+  : [attrs: A, name?: string];
 
 /** Builds a graph node by node; every result type is inferred and checked on the way. */
 export class GraphBuilder {
@@ -93,7 +96,12 @@ export class GraphBuilder {
   }
 
   /** All results of an operator. */
-  applyAll<A extends Attrs>(op: Op<A>, ins: readonly Value[], attrs: A, name = ""): readonly Value[] {
+  applyAll<A extends Attrs>(
+    op: Op<A>,
+    ins: readonly Value[],
+    attrs: A,
+    name = "",
+  ): readonly Value[] {
     const types = ins.map((v) => this.typeOf(v));
     const outs = named(op.name, name, () => inferTypes(op, types, attrs)).map((t) =>
       this.fresh(t, name),

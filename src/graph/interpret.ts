@@ -13,13 +13,19 @@ export interface InterpretOptions {
 /** Checks that the feeds fit the graph's inputs: count, dtype and shape. */
 export function checkFeeds(graph: Graph, feeds: readonly Tensor[]): void {
   if (feeds.length !== graph.inputs.length) {
-    throw new UserError("E_DATA", `the model has ${graph.inputs.length} inputs, got ${feeds.length}`);
+    throw new UserError(
+      "E_DATA",
+      `the model has ${graph.inputs.length} inputs, got ${feeds.length}`,
+    );
   }
   graph.inputs.forEach((v, i) => {
     const { type, name } = graph.values.get(v)!;
     const got = feeds[i]!.type;
     if (got.dtype !== type.dtype || !sameShape(got.shape, type.shape)) {
-      throw new UserError("E_DATA", `input '${name}': expected ${printType(type)}, got ${printType(got)}`);
+      throw new UserError(
+        "E_DATA",
+        `input '${name}': expected ${printType(type)}, got ${printType(got)}`,
+      );
     }
   });
 }
@@ -32,7 +38,9 @@ export function interpret(
 ): readonly Tensor[] {
   checkFeeds(graph, feeds);
   const env = new Map<Value, Tensor>(graph.constants);
-  graph.inputs.forEach((v, i) => env.set(v, { type: graph.values.get(v)!.type, data: feeds[i]!.data }));
+  graph.inputs.forEach((v, i) =>
+    env.set(v, { type: graph.values.get(v)!.type, data: feeds[i]!.data }),
+  );
   const lastUse = new Map<Value, number>();
   graph.nodes.forEach((node, i) => {
     for (const v of node.ins) lastUse.set(v, i);

@@ -33,7 +33,10 @@ function tokenize(text: string): Token[] {
     TOKEN.lastIndex = at;
     const m = TOKEN.exec(text);
     if (m === null) {
-      throw new UserError("E_TEXT", `line ${line}: cannot read '${text.slice(at, at + 20).trim()}'`);
+      throw new UserError(
+        "E_TEXT",
+        `line ${line}: cannot read '${text.slice(at, at + 20).trim()}'`,
+      );
     }
     line += (m[0].match(/\n/g) ?? []).length;
     at = TOKEN.lastIndex;

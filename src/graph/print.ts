@@ -1,6 +1,11 @@
 /** @file The graph's text form, one line a node; `parseGraph` reads it back exactly. */
-import { type QuantParams, type Tensor, type TensorType, toNumbers } from "../tensor/tensor.ts";
-import { bytesOf } from "../tensor/tensor.ts";
+import {
+  bytesOf,
+  type QuantParams,
+  type Tensor,
+  type TensorType,
+  toNumbers,
+} from "../tensor/tensor.ts";
 import { hashBytes } from "../util/math.ts";
 import type { Graph, Value } from "./graph.ts";
 import type { AttrValue } from "./op.ts";
@@ -65,11 +70,8 @@ export function printGraph(g: Graph, options: PrintOptions = {}): string {
     if (ids.has(v)) return;
     const t = g.constants.get(v);
     if (t === undefined) return;
-    const payload =
-      t.data.length <= limit ? printValues(t) : `#${constantKey(t)}`;
-    lines.push(
-      `const ${ref(v)}: ${printType(t.type)} = ${payload}${label(g.values.get(v)!.name)}`,
-    );
+    const payload = t.data.length <= limit ? printValues(t) : `#${constantKey(t)}`;
+    lines.push(`const ${ref(v)}: ${printType(t.type)} = ${payload}${label(g.values.get(v)!.name)}`);
   };
   for (const node of g.nodes) {
     node.ins.forEach(constant);

@@ -78,8 +78,7 @@ export function rewrite(graph: Graph, rule: NodeRule): Graph {
   for (const node of graph.nodes) {
     const replaced = rule(node, ctx);
     if (replaced !== null) changed = true;
-    const outs =
-      replaced ?? builder.applyAll(node.op, node.ins.map(value), node.attrs, node.name);
+    const outs = replaced ?? builder.applyAll(node.op, node.ins.map(value), node.attrs, node.name);
     node.outs.forEach((v, i) => {
       const to = outs[i]!;
       map.set(v, to);

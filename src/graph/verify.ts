@@ -16,7 +16,10 @@ export function verifyGraph(g: Graph): void {
   for (const v of g.inputs) define(v, "input");
   for (const [v, t] of g.constants) {
     define(v, "constant");
-    invariant(sameType(t.type, g.values.get(v)!.type), () => `constant %${v}: type differs from its tensor's`);
+    invariant(
+      sameType(t.type, g.values.get(v)!.type),
+      () => `constant %${v}: type differs from its tensor's`,
+    );
   }
   for (const node of g.nodes) {
     const where = `${node.op.name} '${node.name}'`;
@@ -33,9 +36,15 @@ export function verifyGraph(g: Graph): void {
       define(v, where);
       const have = g.values.get(v)!.type;
       const want = inferred[i]!;
-      invariant(sameType(have, want), () => `${where}: result is ${printType(have)}, inferred ${printType(want)}`);
+      invariant(
+        sameType(have, want),
+        () => `${where}: result is ${printType(have)}, inferred ${printType(want)}`,
+      );
     });
   }
   for (const v of g.outputs) invariant(defined.has(v), () => `output %${v} is not defined`);
-  invariant(g.outputs.length === g.outputNames.length, () => "outputs and their names differ in number");
+  invariant(
+    g.outputs.length === g.outputNames.length,
+    () => "outputs and their names differ in number",
+  );
 }

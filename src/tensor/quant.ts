@@ -3,7 +3,7 @@
  * Every other place (interpreter, kernels, exporters) must agree with these functions bit for bit.
  */
 import { clamp, roundHalfEven } from "../util/math.ts";
-import { type DType, DTYPES } from "./dtype.ts";
+import { DTYPES, type DType } from "./dtype.ts";
 import {
   elementCount,
   numberReader,

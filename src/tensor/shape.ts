@@ -41,7 +41,10 @@ export function normalizeAxis(axis: number, rank: number): number | null {
 }
 
 /** Calls `visit` with the index of each element in row-major order; the array is reused. */
-export function forEachIndex(shape: Shape, visit: (index: readonly number[], flat: number) => void): void {
+export function forEachIndex(
+  shape: Shape,
+  visit: (index: readonly number[], flat: number) => void,
+): void {
   const n = shape.reduce((a, b) => a * b, 1);
   const index = new Array<number>(shape.length).fill(0);
   for (let flat = 0; flat < n; flat++) {

@@ -1,7 +1,7 @@
 /** @file Tensor types and values: row-major, contiguous, immutable by convention. */
 import { UserError } from "../util/errors.ts";
 import { product } from "../util/math.ts";
-import { type DType, DTYPES, isBig, type TypedArray } from "./dtype.ts";
+import { DTYPES, type DType, isBig, type TypedArray } from "./dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "./half.ts";
 
 /**
@@ -108,9 +108,7 @@ export const sameShape = (a: Shape, b: Shape): boolean =>
 
 export function sameQuant(a: QuantParams | undefined, b: QuantParams | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return (
-    a.axis === b.axis && sameShape(a.scale, b.scale) && sameShape(a.zeroPoint, b.zeroPoint)
-  );
+  return a.axis === b.axis && sameShape(a.scale, b.scale) && sameShape(a.zeroPoint, b.zeroPoint);
 }
 
 export const sameType = (a: TensorType, b: TensorType): boolean =>
