@@ -108,9 +108,9 @@ function charts(report: OptimizeReport): Html {
   });
   const legend =
     "Square: baseline. Filled: within the limits; ringed: chosen; hollow: not within the limits. Vertical strokes: 95 % intervals. Triangle: the value is below the axis.";
-  const figure = (svg: Html): Html =>
-    html`<figure><div class="scroll" role="region" aria-label="Chart" tabindex="0">${svg}</div></figure>`;
-  return html`<div class="charts">${figure(bySize)}${figure(byTime)}</div><p class="note">${legend}</p>`;
+  const figure = (label: string, svg: Html): Html =>
+    html`<figure><div class="scroll" role="region" aria-label="${label}" tabindex="0">${svg}</div></figure>`;
+  return html`<div class="charts">${figure("Chart by size", bySize)}${figure("Chart by latency", byTime)}</div><p class="note">${legend}</p>`;
 }
 
 function layers(report: OptimizeReport): Html {

@@ -33,10 +33,10 @@ tr.chosen th, tr.chosen td { background: var(--faint); }
 tr.chosen th.name, .no { font-weight: 600; }
 .no { color: var(--warn); }
 .range, .about-recipe { display: block; color: var(--soft); font-size: .92em; font-weight: 400; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); gap: 1rem 1.5rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr)); gap: 1rem 1.5rem; }
 figure { margin: 0; min-width: 0; }
-figure svg { display: block; width: 100%; min-width: 24rem; height: auto; }
-figure.long svg { max-width: 54rem; min-width: 34rem; }
+figure svg { display: block; width: 100%; max-width: 46rem; min-width: 20rem; height: auto; }
+figure.long svg { max-width: 54rem; min-width: 32rem; }
 svg text { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; font: 12.5px system-ui, "Segoe UI", "Liberation Sans", Arial, sans-serif; fill: var(--ink); }
 svg text.tick, svg text.title { fill: var(--soft); }
 svg text.chosen { font-weight: 600; }
@@ -62,7 +62,8 @@ dd { margin: 0; overflow-wrap: anywhere; max-width: 48rem; }
     --mark: #0b5cad; --warn: #a8361c; --other: #8a5a00; }
   body { font-size: 9.5pt; } main { max-width: none; padding: 0; } .scroll { overflow: visible; }
   tr, figure { break-inside: avoid; } h2 { break-after: avoid; } thead { display: table-header-group; }
-  th, td { padding: .15rem .3rem; font-size: 7.5pt; } td.code { text-align: left; }
+  th, td, th.text, td.text { padding: .15rem .25rem; font-size: 7.5pt; min-width: 0; } td.code { text-align: left; }
 td.name, th.name { min-width: 0; }
-  figure svg, figure.long svg { min-width: 0; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
+  td.code { white-space: normal; overflow-wrap: anywhere; } .bar { width: 50px; }
+  .charts { grid-template-columns: 1fr 1fr; } figure svg, figure.long svg { min-width: 0; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 `;

@@ -106,7 +106,7 @@ export function layerTable(layers: readonly LayerRow[]): Html {
   return scrolling(
     "Layers",
     html`<table class="wide"><caption>Bar: measured; mark: predicted. Sensitivity: relative squared error of the output when only this layer is int8.</caption>
-<thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th><th class="text" scope="col">Implementation</th><th scope="col">MACs</th><th scope="col">Weights, bytes</th><th scope="col">Measured, ms</th><th scope="col">Predicted, ms</th><th scope="col"><span aria-hidden="true"></span></th><th scope="col">Share, %</th>${withSensitivity ? html`<th scope="col">Sensitivity</th>` : NOTHING}</tr></thead>
+<thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th><th class="text" scope="col">Implementation</th><th scope="col">MACs</th><th scope="col">Weights, bytes</th><th scope="col">Measured, ms</th><th scope="col">Predicted, ms</th><th class="text" scope="col">Bar</th><th scope="col">Share, %</th>${withSensitivity ? html`<th scope="col">Sensitivity</th>` : NOTHING}</tr></thead>
 <tbody>${rows}</tbody>
 <tfoot><tr><th class="name" scope="row">Sum of ${layers.length} layers</th><td></td><td></td><td>${fixed(sum(layers.map((l) => l.macs)))}</td><td>${fixed(sum(layers.map((l) => l.weightBytes)))}</td><td>${fixed(total, decimals)}</td><td>${fixed(predicted, decimals)}</td><td></td><td>${share(total)}</td>${withSensitivity ? html`<td></td>` : NOTHING}</tr></tfoot></table>`,
   );
