@@ -6,7 +6,7 @@ import { importOnnx } from "./formats/onnx/import.ts";
 import type { ExternalData } from "./formats/onnx/tensors.ts";
 import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
-import { cleanup, runPasses, type RunPassesOptions, toTarget } from "./passes/index.ts";
+import { cleanup, type RunPassesOptions, runPasses, toTarget } from "./passes/index.ts";
 import { type CompileResult, compileGraph } from "./plan/compile.ts";
 import { primitives } from "./primitives/index.ts";
 import type { Tensor } from "./tensor/tensor.ts";

@@ -74,8 +74,8 @@ export const DTYPES: Readonly<Record<DType, DTypeInfo>> = {
   u16: info(2, "uint", Uint16Array, 0, 65535),
   i32: info(4, "int", Int32Array, -2147483648, 2147483647),
   u32: info(4, "uint", Uint32Array, 0, 4294967295),
-  i64: info(8, "int", BigInt64Array, -9223372036854775808, 9223372036854775807),
-  u64: info(8, "uint", BigUint64Array, 0, 18446744073709551615),
+  i64: info(8, "int", BigInt64Array, -(2 ** 63), 2 ** 63),
+  u64: info(8, "uint", BigUint64Array, 0, 2 ** 64),
   bool: info(1, "bool", Uint8Array, 0, 1),
 };
 

@@ -81,13 +81,19 @@ export function numberReader(t: Tensor): (i: number) => number {
 /** Writes a number into element i: floats round to nearest even, integers wrap, bool is x != 0. */
 export function numberWriter(t: Tensor): (i: number, x: number) => void {
   const data = t.data;
-  if (t.type.dtype === "f16") return (i, x) => void (data[i] = toF16(x));
-  if (t.type.dtype === "bf16") return (i, x) => void (data[i] = toBf16(x));
-  if (t.type.dtype === "bool") return (i, x) => void (data[i] = x !== 0 ? 1 : 0);
-  if (isBig(t.type.dtype)) {
-    return (i, x) => void (data[i] = Number.isFinite(x) ? BigInt(Math.trunc(x)) : 0n);
-  }
-  return (i, x) => void (data[i] = x);
+  const convert = converterTo(t.type.dtype);
+  return (i, x) => {
+    data[i] = convert(x);
+  };
+}
+
+/** From a number to what the dtype's typed array stores (the array itself wraps and rounds the rest). */
+function converterTo(dtype: DType): (x: number) => number | bigint {
+  if (dtype === "f16") return toF16;
+  if (dtype === "bf16") return toBf16;
+  if (dtype === "bool") return (x) => (x !== 0 ? 1 : 0);
+  if (isBig(dtype)) return (x) => (Number.isFinite(x) ? BigInt(Math.trunc(x)) : 0n);
+  return (x) => x;
 }
 
 /** All elements as numbers. */

@@ -105,7 +105,7 @@ export interface Loops {
 }
 
 /** Input elements a row of a flat product may have, so that they stay in the L1 cache, and its fewest pixels. */
-const FLAT_ELEMENTS = 8192;
+const FLAT_ELEMENTS = 4096;
 const FLAT_PIXELS = 24;
 
 /** Cuts the pixels of a flat product into rows of equal length, as far as they divide. */
