@@ -2,6 +2,8 @@
 /** @file The command line's entry: commands, and what becomes of their errors. */
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../src/version.ts";
+import { benchCommand } from "./bench.ts";
+import { compareCommand } from "./compare.ts";
 import { compileCommand } from "./compile.ts";
 import { describeError, EXIT } from "./errors.ts";
 import { inspectCommand } from "./inspect.ts";
@@ -21,7 +23,14 @@ function program(): Command {
     .description("Makes trained models small and compiles them to self-contained WebAssembly.")
     .version(VERSION)
     .addHelpText("after", EXAMPLES);
-  for (const command of [inspectCommand(), runCommand(), compileCommand(), optimizeCommand()]) {
+  for (const command of [
+    inspectCommand(),
+    runCommand(),
+    compileCommand(),
+    optimizeCommand(),
+    compareCommand(),
+    benchCommand(),
+  ]) {
     root.addCommand(command);
   }
   for (const command of [root, ...root.commands]) {

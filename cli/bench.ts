@@ -1,0 +1,96 @@
+/** @file `tersor bench`: latency and memory of models, beside other engines where they are installed. */
+import { Argument, Command, InvalidArgumentError } from "commander";
+import { randomFeed } from "../src/feeds.ts";
+import { typeOf } from "../src/graph/graph.ts";
+import { readBytes } from "../src/node.ts";
+import { cleanGraph } from "../src/pipeline.ts";
+import { computeType, ENGINES, type EngineName, type Loaded, loadEngine } from "./bench-engines.ts";
+import { bytes, ms, table } from "./format.ts";
+import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
+import { type Machine, machineInfo, measure } from "./measure.ts";
+import { type ModelOptions, openForCommand, realNumber, withCommon, withModel } from "./options.ts";
+
+interface Options extends CommonOptions, ModelOptions {
+  readonly engine: readonly EngineName[];
+  readonly seconds: number;
+}
+
+export interface BenchResult {
+  readonly model: string;
+  readonly engine: EngineName;
+  readonly detail: string;
+  readonly dtype: string;
+  readonly threads: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly runs: number;
+  /** Null: the engine does not tell. */
+  readonly peakBytes: number | null;
+}
+
+function engineList(text: string): EngineName[] {
+  const names = text.split(",");
+  if (names.some((n) => !ENGINES.some((known) => known === n))) {
+    throw new InvalidArgumentError(`engines are ${ENGINES.join(", ")}`);
+  }
+  return names as EngineName[];
+}
+
+export const benchCommand = (): Command =>
+  withCommon(
+    withModel(
+      new Command("bench")
+        .description("measure latency and memory, engines in turn, on one thread")
+        .addArgument(new Argument("<models...>", ".onnx or .tflite files"))
+        .option("--engine <list>", `of ${ENGINES.join(", ")}`, engineList, ["tersor"])
+        .option("--seconds <n>", "time for each model and engine", realNumber(0.01), 2),
+    ),
+  ).action((paths: string[], options: Options) => bench(paths, options));
+
+async function bench(paths: readonly string[], options: Options): Promise<void> {
+  const io = makeIo(options);
+  const results: BenchResult[] = [];
+  for (const path of paths) results.push(...(await benchModel(path, options, io)));
+  const machine = machineInfo();
+  io.object({ machine, seed: seedOf(options), results });
+  io.print(describe(machine, results, io.width));
+}
+
+async function benchModel(path: string, options: Options, io: Io): Promise<BenchResult[]> {
+  const model = openForCommand(path, options, io);
+  const feeds = model.graph.inputs.map((v, i) =>
+    randomFeed(typeOf(model.graph, v), seedOf(options) + i),
+  );
+  const file = readBytes(path, "model");
+  const loaded: Loaded[] = [];
+  for (const engine of options.engine) {
+    io.progress(`${path}: loading into ${engine}`);
+    loaded.push(await loadEngine(engine, model, file, feeds));
+  }
+  io.progress(`${path}: measuring`);
+  const timings = await measure(loaded, options.seconds);
+  const dtype = computeType(cleanGraph(model.graph));
+  return loaded.map(({ engine, detail, peakBytes }, i) => ({
+    model: path,
+    engine,
+    detail,
+    dtype,
+    threads: 1,
+    ...timings[i]!,
+    peakBytes,
+  }));
+}
+
+function describe(machine: Machine, results: readonly BenchResult[], width: number): string {
+  const rows = results.map((r) => [
+    r.model,
+    r.detail === "" ? r.engine : `${r.engine} (${r.detail})`,
+    r.dtype,
+    ms(r.p50Ms),
+    ms(r.p95Ms),
+    r.peakBytes === null ? "?" : bytes(r.peakBytes),
+  ]);
+  const header = ["model", "engine", "type", "p50", "p95", "memory"];
+  const { cpu, cores, os, node } = machine;
+  return `${cpu}, ${cores} cores, ${os}, Node ${node}, one thread\n\n${table([header, ...rows], { width, right: [3, 4, 5], indent: 0 })}`;
+}

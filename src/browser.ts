@@ -1,0 +1,89 @@
+/** @file The library's public interface for browsers: everything that needs no file system. */
+export {
+  type CalibrationStats,
+  collectStats,
+  type LayerSensitivity,
+  layerSensitivity,
+  OBSERVERS,
+  type Observer,
+  type QuantizeOptions,
+  quantizeGraph,
+  quantizeIo,
+  type StoreWeightsOptions,
+  storeWeights,
+  unpackWeights,
+} from "./compress/quantize/index.ts";
+export { defineConfig, type TersorConfig } from "./config.ts";
+export { parseIdx } from "./data/idx.ts";
+export { decodeImage } from "./data/image.ts";
+export { arraySource, fileListSource, type ListedFile } from "./data/memory.ts";
+export { formatNpy, parseNpy, parseNpz } from "./data/npy.ts";
+export { openParquet, type ParquetOptions } from "./data/parquet.ts";
+export { type Preprocess, preprocess } from "./data/preprocess.ts";
+export { type ModelRows, type RowOptions, type RowSets, readRowSets } from "./data/rows.ts";
+export type { DataSource, Example, ExampleData } from "./data/source.ts";
+export { decodeWav } from "./data/wav.ts";
+export { randomFeed } from "./feeds.ts";
+export { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";
+export { importOnnx, type OnnxImportOptions } from "./formats/onnx/import.ts";
+export { importTflite, type TfliteImportOptions } from "./formats/tflite/index.ts";
+export { type Executor, type Graph, GraphBuilder, type Node, type Value } from "./graph/graph.ts";
+export { type InterpretOptions, interpret } from "./graph/interpret.ts";
+export { parseGraph } from "./graph/parse.ts";
+export { printGraph } from "./graph/print.ts";
+export {
+  inspectModel,
+  type ModelFacts,
+  type ModelInfo,
+  macsOf,
+  type PartialModelInfo,
+} from "./inspect.ts";
+export type { Program } from "./kernel/program.ts";
+export { compiledExecutor } from "./optimize/executor.ts";
+export type { MetricName, MetricValue } from "./optimize/metrics.ts";
+export {
+  type OptimizeOptions,
+  type OptimizeResult,
+  optimize,
+  plannedRecipes,
+  RECIPE_NAMES,
+} from "./optimize/optimize.ts";
+export type {
+  BaselineReport,
+  CandidateReport,
+  Limits,
+  OptimizeEvent,
+  OptimizeReport,
+  Rows,
+} from "./optimize/types.ts";
+export {
+  cleanGraph,
+  compile,
+  type LoadedModel,
+  type LoadOptions,
+  loadModel,
+  type ModelFormat,
+  targetGraph,
+} from "./pipeline.ts";
+export type { CompileResult } from "./plan/compile.ts";
+export { renderReport } from "./report/html.ts";
+export {
+  createSession,
+  type Session,
+  type SessionOptions,
+  type StepTime,
+} from "./runtime/session.ts";
+export { type Artefact, type ArtefactOptions, writeArtefact } from "./targets/wasm/artefact.ts";
+export type { DType } from "./tensor/dtype.ts";
+export { dequantizeTensor, quantizeTensor } from "./tensor/quant.ts";
+export {
+  makeTensor,
+  type QuantParams,
+  type Tensor,
+  type TensorType,
+  tensorOf,
+  tensorType,
+  toNumbers,
+} from "./tensor/tensor.ts";
+export { type Diagnostic, type ErrorCode, InternalError, UserError } from "./util/errors.ts";
+export { VERSION } from "./version.ts";
