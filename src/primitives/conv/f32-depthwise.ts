@@ -1,12 +1,14 @@
 /**
  * @file f32 depthwise convolution, NHWC, one output channel per input channel: vectors of four channels,
- * all taps of a small filter in registers.
+ * several pixels at a time, so that taps and columns are
+ * loaded once for all that use them.
  */
-import { add, affine, constant, fma, KernelBuilder, mul } from "../../kernel/build.ts";
-import type { Buffer, Expr } from "../../kernel/ir.ts";
+import { add, affine, fma, KernelBuilder, min, mul } from "../../kernel/build.ts";
+import type { Expr } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
+import { ceilDiv } from "../../util/math.ts";
 import { storeLanes } from "../gemm/f32.ts";
 import { type ConvGeometry, convGeometry, type Loops } from "../gemm/geometry.ts";
 import { forEachRow } from "../gemm/loops.ts";
@@ -84,13 +86,22 @@ export const convF32Depthwise = definePrimitive({
       if (work !== null) packRows(k, g, loops, row, mover);
       const start = staged ? null : row.x;
       channels(g, k, (c, lanes) => {
-        const tapOf = filter(k, g, wb, width, c);
-        const b = k.let("b", k.load(bb, c, "f32x4"));
-        k.for("ox", 0, g.ow, (ox) => {
+        const pixels = pixelTile(g.ow);
+        k.for("tile", 0, ceilDiv(g.ow, pixels), (t) => {
+          const at = mul(t, pixels);
+          const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
           const a = k.let("a", affine(...(start ? [start] : []), [ox, g.sw * g.c], c));
-          const acc = convolve(k, g, source, rowStride, a, b, tapOf);
-          const v = scalar === undefined ? acc : scalar.expr(k.let("t", acc), act!);
-          storeLanes(k, yb, affine(row.y, [ox, g.c], c), v, lanes);
+          const y = k.let("yp", affine(row.y, [ox, g.c], c));
+          const bias = k.let("b", k.load(bb, c, "f32x4"));
+          const acc = Array.from({ length: pixels }, () => k.reg("acc", bias));
+          convolve(k, g, acc, {
+            load: (ky, column) => k.load(source, affine(a, [ky, rowStride], column * g.c), "f32x4"),
+            tap: (ky, kx) => k.load(wb, affine([ky, g.kw * width], kx * width, c), "f32x4"),
+          });
+          acc.forEach((sum, i) => {
+            const v = scalar === undefined ? sum : scalar.expr(k.let("t", sum), act!);
+            storeLanes(k, yb, add(y, i * g.c), v, lanes);
+          });
         });
       });
     });
@@ -116,52 +127,33 @@ function channels(g: ConvGeometry, k: KernelBuilder, body: (c: Expr, lanes: numb
   if (whole < g.c) k.for("c", whole, g.c, (c) => body(c, g.c % 4), { step: 4 });
 }
 
-/** Filters of up to this many taps stay in registers across a row. */
-const REGISTER_TAPS = 9;
-
-function filter(
-  k: KernelBuilder,
-  g: ConvGeometry,
-  w: Buffer,
-  width: number,
-  c: Expr,
-): (ky: Expr | number, kx: number) => Expr {
-  if (g.kh * g.kw > REGISTER_TAPS) {
-    return (ky, kx) => k.load(w, affine([ky, g.kw * width], kx * width, c), "f32x4");
-  }
-  const held = Array.from({ length: g.kh * g.kw }, (_, t) =>
-    k.let("tap", k.load(w, add(c, t * width), "f32x4")),
-  );
-  return (ky, kx) => held[(ky as number) * g.kw + kx]!;
+/** Pixels computed together: at most six sums beside a row of taps in the registers, the fewest wasted. */
+function pixelTile(length: number): number {
+  const waste = (n: number): number => (ceilDiv(length, n) * n) / length + 0.4 / n;
+  const sizes = [1, 2, 3, 4, 5, 6].filter((n) => n <= length);
+  return sizes.reduce((best, n) => (waste(n) <= waste(best) ? n : best), 1);
 }
 
-function convolve(
-  k: KernelBuilder,
-  g: ConvGeometry,
-  source: Buffer,
-  rowStride: number,
-  a: Expr,
-  bias: Expr,
-  tapOf: (ky: Expr | number, kx: number) => Expr,
-): Expr {
-  // Named one by one: nested, all loads of a pixel would be live at once.
-  const row = (ky: Expr | number, acc: Expr): Expr => {
-    let sum = acc;
+/** Loads of a filter row: input columns relative to the first pixel's, and taps. */
+interface FilterRow {
+  readonly load: (ky: Expr, column: number) => Expr;
+  readonly tap: (ky: Expr, kx: number) => Expr;
+}
+
+/** Adds the filter to neighbouring pixels' sums; each input column is loaded once for all that read it. */
+function convolve(k: KernelBuilder, g: ConvGeometry, acc: readonly Expr[], row: FilterRow): void {
+  const readers = new Map<number, [pixel: number, kx: number][]>();
+  acc.forEach((_, pixel) => {
     for (let kx = 0; kx < g.kw; kx++) {
-      const down = typeof ky === "number" ? ky * rowStride : mul(ky, rowStride);
-      const value = k.load(source, affine(a, down, kx * g.dw * g.c), "f32x4");
-      sum = k.let("sum", fma(value, tapOf(ky, kx), sum));
+      const column = pixel * g.sw + kx * g.dw;
+      readers.set(column, [...(readers.get(column) ?? []), [pixel, kx]]);
     }
-    return sum;
-  };
-  if (g.kh * g.kw <= REGISTER_TAPS) {
-    // One chain of additions a row, so that their latencies overlap.
-    const rows = Array.from({ length: g.kh }, (_, ky) =>
-      row(ky, ky === 0 ? bias : constant("f32x4", 0)),
-    );
-    return rows.reduce((sum, r) => k.let("sum", add(sum, r)));
-  }
-  const acc = k.reg("acc", bias);
-  k.for("ky", 0, g.kh, (ky) => k.set(acc, row(ky, acc)));
-  return acc;
+  });
+  k.for("ky", 0, g.kh, (ky) => {
+    const taps = Array.from({ length: g.kw }, (_, kx) => k.let("tap", row.tap(ky, kx)));
+    for (const [column, uses] of [...readers].sort(([p], [q]) => p - q)) {
+      const value = k.let("v", row.load(ky, column));
+      for (const [pixel, kx] of uses) k.set(acc[pixel]!, fma(value, taps[kx]!, acc[pixel]!));
+    }
+  });
 }
