@@ -16,7 +16,9 @@ import { type Pass, untilStable } from "./pass.ts";
 import { removeDead } from "./remove-dead.ts";
 import { removeDeadChannels } from "./remove-dead-channels.ts";
 import { removeIdentities } from "./remove-identities.ts";
+import { spreadConvTranspose } from "./spread-conv-transpose.ts";
 import { toLayout } from "./to-layout.ts";
+import { zeroNegligibleWeights } from "./zero-negligible-weights.ts";
 
 export { definePass, type Pass, type PassEvent, type RunPassesOptions, runPasses } from "./pass.ts";
 export { type Layout, toLayout } from "./to-layout.ts";
@@ -38,6 +40,7 @@ export const cleanup: readonly Pass[] = [
   untilStable("fold", [foldAffine, foldConstants, removeIdentities]),
   fuseQdq,
   cancelTransposes,
+  zeroNegligibleWeights,
   removeDeadChannels,
   simplify,
 ];
@@ -46,6 +49,7 @@ export const cleanup: readonly Pass[] = [
 export const toTarget: readonly Pass[] = [
   toLayout("nhwc"),
   simplify,
+  spreadConvTranspose,
   fuseResidual,
   fuseActivations,
   lowerLut,
@@ -66,9 +70,11 @@ export const allPasses: readonly Pass[] = [
   foldAffine,
   fuseQdq,
   cancelTransposes,
+  zeroNegligibleWeights,
   removeDeadChannels,
   toLayout("nhwc"),
   toLayout("nchw"),
+  spreadConvTranspose,
   fuseResidual,
   fuseActivations,
   lowerLut,
