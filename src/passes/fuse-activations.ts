@@ -5,7 +5,7 @@ import { type NodeRule, rewrite } from "../graph/rewrite.ts";
 import { SCALARS } from "../ops/scalar.ts";
 import { sameQuant } from "../tensor/tensor.ts";
 import { definePass } from "./pass.ts";
-import { attrOf } from "./rules.ts";
+import { attrOf, tryInfer } from "./rules.ts";
 
 /** The node's scalar function as an activation: its attributes without the quantised result type. */
 function activationOf(node: Node): Activation | null {
@@ -25,6 +25,8 @@ const fuse: NodeRule = (node, ctx) => {
   if (from.dtype !== to.dtype || !sameQuant(from.quant, to.quant)) return null;
   if (from.quant !== undefined && SCALARS[act.fn]!.bounds === undefined) return null;
   const attrs = { ...producer.attrs, act };
+  const types = producer.ins.map((v) => ctx.typeOf(v));
+  if (tryInfer(producer.op, types, attrs) === null) return null;
   return ctx.builder.applyAll(producer.op, producer.ins.map(ctx.value), attrs, producer.name);
 };
 
