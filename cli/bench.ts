@@ -1,4 +1,5 @@
 /** @file `tersor bench`: latency and memory of models, beside other engines where they are installed. */
+import { basename } from "node:path";
 import { Argument, Command, InvalidArgumentError } from "commander";
 import { randomFeed } from "../src/feeds.ts";
 import { typeOf } from "../src/graph/graph.ts";
@@ -83,7 +84,7 @@ async function benchModel(path: string, options: Options, io: Io): Promise<Bench
 
 function describe(machine: Machine, results: readonly BenchResult[], width: number): string {
   const rows = results.map((r) => [
-    r.model,
+    basename(r.model),
     r.detail === "" ? r.engine : `${r.engine} (${r.detail})`,
     r.dtype,
     ms(r.p50Ms),

@@ -49,7 +49,7 @@ export function parseNpy(bytes: Uint8Array, where: string): Tensor {
   if (!Number.isSafeInteger(count) || start + count * size > bytes.length) {
     fail(`shape (${shape}) needs ${count * size} bytes, the file holds ${bytes.length - start}`);
   }
-  const copy = bytes.slice(start, start + count * size);
+  const copy = new Uint8Array(bytes.subarray(start, start + count * size));
   return { type: tensorType(dtype, shape), data: DTYPES[dtype].view(copy.buffer, 0, count) };
 }
 

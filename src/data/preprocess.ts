@@ -128,7 +128,7 @@ function typedBytes(example: Example, bytes: Uint8Array, options: Preprocess): T
     return fail(example, `${bytes.length} bytes are not a whole number of ${dtype} values`);
   }
   const count = bytes.length / sizeBytes;
-  const copy = bytes.slice();
+  const copy = new Uint8Array(bytes);
   return { type: tensorType(dtype, [count]), data: DTYPES[dtype].view(copy.buffer, 0, count) };
 }
 

@@ -1,0 +1,27 @@
+/** @file Runs the command line as a user would, in a process of its own. */
+import { spawn } from "node:child_process";
+import { join, resolve } from "node:path";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** `tersor ...args` in `cwd`, not on a terminal. */
+export function tersor(args: readonly string[], cwd: string = ROOT): Promise<CliResult> {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), ...args], { cwd });
+    const out: Buffer[] = [];
+    const err: Buffer[] = [];
+    child.stdout.on("data", (d: Buffer) => out.push(d));
+    child.stderr.on("data", (d: Buffer) => err.push(d));
+    child.on("error", fail);
+    child.on("close", (code) => {
+      const text = (parts: readonly Buffer[]): string => Buffer.concat(parts).toString();
+      done({ code, stdout: text(out), stderr: text(err) });
+    });
+  });
+}
