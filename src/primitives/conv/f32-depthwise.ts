@@ -3,7 +3,7 @@
  * several pixels at a time, so that taps and columns are
  * loaded once for all that use them.
  */
-import { add, affine, fma, KernelBuilder, min, mul } from "../../kernel/build.ts";
+import { affine, fma, KernelBuilder, min, mul } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
@@ -85,22 +85,24 @@ export const convF32Depthwise = definePrimitive({
     forEachRow(k, g, loops, (row) => {
       if (work !== null) packRows(k, g, loops, row, mover);
       const start = staged ? null : row.x;
-      channels(g, k, (c, lanes) => {
-        const pixels = pixelTile(g.ow);
-        k.for("tile", 0, ceilDiv(g.ow, pixels), (t) => {
-          const at = mul(t, pixels);
-          const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
-          const a = k.let("a", affine(...(start ? [start] : []), [ox, g.sw * g.c], c));
-          const y = k.let("yp", affine(row.y, [ox, g.c], c));
+      const pixels = pixelTile(g.ow);
+      k.for("tile", 0, ceilDiv(g.ow, pixels), (t) => {
+        const at = mul(t, pixels);
+        const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
+        const x = k.let("x_at", affine(...(start ? [start] : []), [ox, g.sw * g.c]));
+        const y = k.let("y_at", affine(row.y, [ox, g.c]));
+        // Channels innermost: what is read and written next lies side by side.
+        channels(g, k, (c, lanes) => {
           const bias = k.let("b", k.load(bb, c, "f32x4"));
           const acc = Array.from({ length: pixels }, () => k.reg("acc", bias));
           convolve(k, g, acc, {
-            load: (ky, column) => k.load(source, affine(a, [ky, rowStride], column * g.c), "f32x4"),
+            load: (ky, column) =>
+              k.load(source, affine(x, [ky, rowStride], column * g.c, c), "f32x4"),
             tap: (ky, kx) => k.load(wb, affine([ky, g.kw * width], kx * width, c), "f32x4"),
           });
           acc.forEach((sum, i) => {
             const v = scalar === undefined ? sum : scalar.expr(k.let("t", sum), act!);
-            storeLanes(k, yb, add(y, i * g.c), v, lanes);
+            storeLanes(k, yb, affine(y, i * g.c, c), v, lanes);
           });
         });
       });
