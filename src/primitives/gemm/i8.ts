@@ -337,17 +337,24 @@ function storeRow(
   const parts = (): void =>
     qs.forEach((q, v) => {
       const first = add(at, 4 * v);
-      k.if(
-        lt(first, channels - tail),
-        () => storeBytes(k, y, add(to, 4 * v), q, dtype, 4),
-        () => {
-          if (tail > 0) {
-            k.if(lt(first, channels), () => storeBytes(k, y, add(to, 4 * v), q, dtype, tail));
-          }
-        },
-      );
+      const store = (lanes: number) => () => storeBytes(k, y, add(to, 4 * v), q, dtype, lanes);
+      ifBelow(k, first, channels - tail, store(4), () => ifBelow(k, first, channels, store(tail)));
     });
-  k.if(lt(at, channels - 4 * qs.length + 1), whole, parts);
+  ifBelow(k, at, channels - 4 * qs.length + 1, whole, parts);
+}
+
+/** A choice by `at < limit`, made now where it can be: what is out of bounds is not even written. `at` >= 0. */
+function ifBelow(
+  k: KernelBuilder,
+  at: Expr,
+  limit: number,
+  then: () => void,
+  otherwise: () => void = () => {},
+): void {
+  if (limit <= 0) otherwise();
+  else if (at.kind !== "const") k.if(lt(at, limit), then, otherwise);
+  else if (Number(at.value) < limit) then();
+  else otherwise();
 }
 
 /** Stores two i32x4 as eight bytes; the values are within the type's range. */
