@@ -167,11 +167,15 @@ export function realReader(
   };
 }
 
-/** Writer of f32 values; quantised types are quantised (src/tensor/quant.ts). */
+/**
+ * Writer of f32 values; quantised types are quantised (src/tensor/quant.ts), 16 bits and less
+ * clamped to `bounds`.
+ */
 export function realWriter(
   b: KernelBuilder,
   buffer: Buffer,
   type: TensorType,
+  bounds?: readonly [lo: number, hi: number],
 ): (index: ExprLike, value: Expr) => void {
   if (type.quant === undefined) {
     return (index, value) => b.store(buffer, index, convert(value, "f32", type.dtype));
@@ -179,7 +183,7 @@ export function realWriter(
   const params = channelParams(b, buffer.name, type);
   return (index, value) => {
     const at = b.let("at", typeof index === "number" ? i32(index) : index);
-    const q = quantize(value, params.scale(at), params.zeroPoint(at), type.dtype);
+    const q = quantize(value, params.scale(at), params.zeroPoint(at), type.dtype, bounds);
     b.store(buffer, at, q);
   };
 }
@@ -189,8 +193,15 @@ export const dequantize = (q: Expr, scale: Expr, zeroPoint: Expr): Expr =>
   mul(cast("f32", "convert_s", sub(q, zeroPoint)), scale);
 
 /** The i32 to store for an f32 value. */
-export function quantize(value: Expr, scale: Expr, zeroPoint: Expr, dtype: DType): Expr {
-  const { min: lo, max: hi, sizeBytes } = DTYPES[dtype];
+export function quantize(
+  value: Expr,
+  scale: Expr,
+  zeroPoint: Expr,
+  dtype: DType,
+  bounds?: readonly [lo: number, hi: number],
+): Expr {
+  const { min: least, max: most, sizeBytes } = DTYPES[dtype];
+  const [lo, hi] = bounds ?? [least, most];
   const narrow = sizeBytes <= 2;
   // Beyond any range, so that adding the zero point cannot wrap; NaN stays NaN and becomes 0.
   const limit = narrow ? 2 ** 20 : 2 ** 40;

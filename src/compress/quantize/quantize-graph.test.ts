@@ -209,3 +209,35 @@ test("integer inputs and outputs give the same integers", async () => {
     assert.deepEqual(got[i]!.data, t.data);
   });
 });
+
+test("a clamp after a sum becomes the sum's result range, or its activation", async () => {
+  for (const fn of ["relu", "clip"] as const) {
+    const rng = makeRng(5);
+    const g = new GraphBuilder("residual");
+    const x = g.input("x", { dtype: "f32", shape: [4, 16] });
+    const side = (): Value => g.apply(linear, [x, g.constant(random(rng, [16, 16]))], {});
+    const sum = g.apply(add, [side(), side()], {});
+    // Bounds inside the range that calibration sees of the clip's result, widened to hold 0.
+    const clamped =
+      fn === "relu" ? g.apply(relu, [sum], {}) : g.apply(clip, [sum], { min: 1, max: 2 });
+    g.output(g.apply(linear, [clamped, g.constant(random(rng, [3, 16]))], {}), "y");
+    const graph = g.build();
+    const row = [random(rng, [4, 16])];
+    const stats = await collectStats(graph, interpretExecutor, [row]);
+    const quantised = quantizeGraph(graph, stats);
+    verifyGraph(quantised);
+    assert.ok(!quantised.nodes.some((n) => n.op.scalar !== undefined), "no clamp is left");
+    const node = quantised.nodes.find((n) => n.op === (add as unknown))!;
+    const { act } = node.attrs as { readonly act?: { readonly fn: string } };
+    assert.equal(act?.fn, fn === "relu" ? undefined : "clip");
+    const quant = typeOf(quantised, node.outs[0]!).quant!;
+    assert.equal(quant.zeroPoint[0], -128);
+    const [want] = interpret(graph, row);
+    const [got] = interpret(quantised, row);
+    const range = Math.max(...toNumbers(want!).map(Math.abs));
+    toNumbers(want!).forEach((w, i) => {
+      const error = Math.abs(w - toNumbers(got!)[i]!);
+      assert.ok(error < 0.05 * range, `${fn}: ${error} of ${range}`);
+    });
+  }
+});

@@ -107,19 +107,21 @@ class Quantizer {
   visit(node: Node): readonly Value[] | null {
     const { nodes, clamps } = this.selection;
     if (!nodes.has(node)) return null;
-    // A layer with a clamp is written where the clamp stands.
+    // A node with a clamp is written where the clamp stands, with the parameters of its result.
     if (clamps.has(node)) return null;
-    const layer = this.fused.get(node);
+    const producer = this.fused.get(node);
+    if (producer === undefined && this.selection.keepers.has(node)) return this.keeper(node);
     const [y] = node.outs as readonly [Value];
-    if (layer !== undefined) {
-      return [this.finish(y, this.layer(layer, this.params(y), node))];
-    }
-    if (this.selection.keepers.has(node)) return this.keeper(node);
-    const out = this.params(y);
-    if (layerMap(this.g, node) !== null) return [this.finish(y, this.layer(node, out, null))];
-    const ins = node.ins.map((v) => this.integer(v));
-    const attrs = { ...node.attrs, out };
-    return [this.finish(y, this.ctx.builder.applyAll(node.op, ins, attrs, node.name)[0]!)];
+    const clamp = producer === undefined ? null : node;
+    return [this.finish(y, this.computed(producer ?? node, this.params(y), clamp))];
+  }
+
+  private computed(node: Node, out: OutQuant, clamp: Node | null): Value {
+    const act = clamp === null ? undefined : activationFor(clamp, out);
+    const attrs = { ...node.attrs, ...(act === undefined ? {} : { act }), out };
+    const ins =
+      layerMap(this.g, node) === null ? node.ins.map((v) => this.integer(v)) : this.layer(node);
+    return this.ctx.builder.applyAll(node.op, ins, attrs, node.name)[0]!;
   }
 
   private keeper(node: Node): readonly Value[] {
@@ -155,7 +157,8 @@ class Quantizer {
     return quantizeTensor(t, dtype, quant);
   }
 
-  private layer(node: Node, out: OutQuant, clamp: Node | null): Value {
+  /** Input, weights and bias of a layer. */
+  private layer(node: Node): readonly Value[] {
     const { builder } = this.ctx;
     const [x, w, b] = node.ins as readonly [Value, Value, Value?];
     const input = this.integer(x);
@@ -165,9 +168,7 @@ class Quantizer {
     const names = [w, b].map((v) => (v === undefined ? "" : this.g.values.get(v)!.name));
     const ins = [input, builder.constant(stored.weight, names[0]!)];
     if (stored.bias !== null) ins.push(builder.constant(stored.bias, names[1]!));
-    const act = clamp === null ? undefined : activationFor(clamp, out);
-    const attrs = { ...node.attrs, ...(act === undefined ? {} : { act }), out };
-    return builder.applyAll(node.op, ins, attrs, node.name)[0]!;
+    return ins;
   }
 }
 

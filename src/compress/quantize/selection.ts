@@ -20,7 +20,7 @@ export interface Selection {
   readonly nodes: ReadonlySet<Node>;
   /** Nodes whose results keep the parameters of their operands (moves, pooling by maximum). */
   readonly keepers: ReadonlySet<Node>;
-  /** For a layer the clamp that alone reads it and becomes its activation. */
+  /** For an operator that takes activations the clamp that alone reads it and becomes its own. */
   readonly clamps: ReadonlyMap<Node, Node>;
 }
 
@@ -84,16 +84,11 @@ function connectedToArithmetic(g: Graph, candidates: ReadonlySet<Node>): Set<Nod
   return found;
 }
 
-/** The clamp that alone reads the layer's result. */
-function clampOf(
-  g: Graph,
-  node: Node,
-  nodes: ReadonlySet<Node>,
-  users: readonly Node[],
-): Node | null {
+/** The clamp that alone reads the node's result. */
+function clampOf(node: Node, nodes: ReadonlySet<Node>, users: readonly Node[]): Node | null {
   const [user] = users;
   if (user === undefined || users.length !== 1 || !nodes.has(user)) return null;
-  if (node.op.fuses?.act !== true || layerMap(g, node) === null) return null;
+  if (node.op.fuses?.act !== true) return null;
   return SCALARS[user.op.scalar ?? ""]?.bounds === undefined ? null : user;
 }
 
@@ -104,7 +99,7 @@ export function selectNodes(g: Graph, options: SelectionOptions): Selection {
   const clamps = new Map<Node, Node>();
   for (const node of nodes) {
     const v = node.outs[0]!;
-    const clamp = uses.useCount(v) === 1 ? clampOf(g, node, nodes, uses.users(v)) : null;
+    const clamp = uses.useCount(v) === 1 ? clampOf(node, nodes, uses.users(v)) : null;
     if (clamp !== null) clamps.set(node, clamp);
   }
   return { nodes, keepers: new Set([...nodes].filter((node) => keepsParams(g, node))), clamps };

@@ -15,4 +15,5 @@ export const add = arithmeticOp(
     attrs: [{}],
   },
   fixedSum(1),
+  "sum",
 );

@@ -16,4 +16,5 @@ export const mul = arithmeticOp(
     attrs: [{}],
   },
   fixedProduct,
+  "product",
 );

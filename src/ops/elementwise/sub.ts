@@ -17,4 +17,5 @@ export const sub = arithmeticOp(
     attrs: [{}],
   },
   fixedSum(-1),
+  "difference",
 );

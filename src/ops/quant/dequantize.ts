@@ -36,6 +36,7 @@ export const dequantize = defineOp<NoAttrs>({
       out: outs[0]!,
       compute: ([x]) => x!,
       vector: true,
+      short: true,
     }),
   permute: (attrs) => attrs,
   samples: samples(),

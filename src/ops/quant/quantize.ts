@@ -47,6 +47,7 @@ export const quantize = defineOp<QuantizeAttrs>({
       out: outs[0]!,
       compute: ([x]) => x!,
       vector: true,
+      short: true,
     }),
   permute: (attrs, perm) => ({ out: permuteQuant(attrs.out, perm) }),
   samples: samples(),

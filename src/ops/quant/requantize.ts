@@ -17,7 +17,6 @@ import {
 import { clamp } from "../../util/math.ts";
 import { broadcastAxes, sharable } from "../elementwise/factory.ts";
 import { elementwiseKernel } from "../elementwise/nest.ts";
-import { clampTo } from "../lowering.ts";
 import { expectInputs, refuse } from "../shape/check.ts";
 import { mulByFixedPoint } from "./fixed-point-expr.ts";
 import { expectQuant, perAxis, permuteQuant, perTensor, quantisedType } from "./out-type.ts";
@@ -82,23 +81,21 @@ export const requantize = defineOp<RequantizeAttrs>({
     const out = outs[0]!;
     const name = "requantize";
     if (arith !== "tflite") {
-      return elementwiseKernel({ name, ins, out, compute: ([x]) => x!, vector: true });
+      return elementwiseKernel({ name, ins, out, compute: ([x]) => x!, vector: true, short: true });
     }
     const m = multiplierOf(ins[0]!, out);
     const zx = ins[0]!.quant!.zeroPoint[0]!;
     const zy = out.quant!.zeroPoint[0]!;
-    const { min, max } = DTYPES[out.dtype];
     return elementwiseKernel({
       name,
       ins,
       out,
       compute: ([x], b) => {
         const centred = b.let("centred", sub(x!, constant(x!.type, zx)));
-        const q = add(mulByFixedPoint(centred, m), constant(x!.type, zy));
-        return q.type === "i32" ? clampTo(q, min, max) : q;
+        return add(mulByFixedPoint(centred, m), constant(x!.type, zy));
       },
       vector: true,
-      integer: true,
+      registers: "integer",
     });
   },
   permute: ({ out, arith }, perm) =>

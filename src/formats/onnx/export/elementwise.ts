@@ -113,7 +113,11 @@ const unaryEntry = (run: Unary): ExportEntry<Attrs> => ({
 });
 
 const binary = (opType: string): ExportEntry<Attrs> => ({
-  run: (x) => x.w.emit(opType, [x.real(0), x.real(1)]),
+  run: (x) => {
+    const y = x.w.emit(opType, [x.real(0), x.real(1)]);
+    const { act } = x.attrs as { readonly act?: Activation };
+    return activate(x.w, y, act, realType(x), x.node.name);
+  },
 });
 
 const UNARY_ENTRIES = Object.fromEntries(
