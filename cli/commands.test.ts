@@ -103,7 +103,7 @@ suite("commands on a small model", { concurrency: 4 }, () => {
     writeFileSync(join(folder, "changed.onnx"), smallClassifier(2));
     const other = await run("compare", "model.onnx", "model.onnx", "--tolerance", "0");
     assert.equal(other.code, 0);
-    assert.match(other.stdout, /agree on all/);
+    assert.match(other.stdout, /agree on \d/);
     const changed = await run("compare", "model.onnx", "changed.onnx", "--tolerance", "0.01");
     assert.equal(changed.code, 2);
     assert.match(changed.stdout, /part at y/);

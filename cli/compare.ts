@@ -1,4 +1,5 @@
 /** @file `tersor compare`: the first value in which two models, or two stages of one, differ. */
+import { basename } from "node:path";
 import { Argument, Command, InvalidArgumentError } from "commander";
 import {
   type Comparison,
@@ -175,6 +176,10 @@ function refit(t: Tensor, type: TensorType, index: number): Tensor {
       hint: "bind both with --shape",
     });
   }
+  if (t.type.dtype === type.dtype && (t.type.quant === undefined || type.quant === undefined)) {
+    // One side does not say what its integers stand for: they are the same integers.
+    return { ...tensorOf(type.dtype, type.shape, reorder(toNumbers(t), from, type.shape)), type };
+  }
   const reals = toNumbers(t.type.quant === undefined ? t : dequantizeTensor(t));
   const ordered = reorder(reals, from, type.shape);
   if (type.quant === undefined) return tensorOf(type.dtype, type.shape, ordered);
@@ -221,9 +226,9 @@ function describe({ from, to, nodes, first }: Step, io: Io): string {
     first === null
       ? nodes.length === 0
         ? "no value has the same name on both sides"
-        : `agree on all ${plural(nodes.length, "value")} with the same name`
+        : `agree on ${plural(nodes.length, "value")}`
       : `part at ${fit(first.name, 48)}, value ${at + 1} of ${nodes.length}`;
   const body =
     shown.length === 0 ? "" : table(rows, { width: io.width, right: [3, 4], flexible: 1 });
-  return `${fit(from, 36)} and ${fit(to, 36)} ${verdict}\n${body}`;
+  return `${fit(basename(from), 24)} and ${fit(basename(to), 24)} ${verdict}\n${body}`;
 }

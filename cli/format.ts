@@ -17,8 +17,8 @@ function scaled(x: number, digits: number): string {
 export const count = (x: number): string => scaled(x, 4).trimEnd();
 /** "52.5 kB", decimal. */
 export const bytes = (x: number): string => `${scaled(x, 3)}B`;
-/** "0.147 ms" */
-export const ms = (x: number): string => `${number(x)} ms`;
+/** "0.147 ms", "8.4 µs" */
+export const ms = (x: number): string => (x < 0.01 ? `${number(1000 * x)} µs` : `${number(x)} ms`);
 
 /** Three significant digits, never in exponents for common sizes. */
 export function number(x: number): string {

@@ -30,7 +30,7 @@ export function makeIo(options: CommonOptions): Io {
   const { json = false, verbose = false, quiet = false } = options;
   const { stdout, stderr } = process;
   const live = stderr.isTTY === true && !quiet;
-  const width = Math.max(40, Math.min(stdout.columns ?? 80, 120));
+  const width = Math.max(40, Math.min(stdout.columns || 80, 120));
   let shown = 0;
   const clear = (): void => {
     if (shown > 0) stderr.write(`\r${" ".repeat(shown)}\r`);
@@ -55,7 +55,7 @@ export function makeIo(options: CommonOptions): Io {
     progress: (text) => {
       if (live) {
         clear();
-        const line = text.slice(0, (stderr.columns ?? 80) - 1);
+        const line = text.slice(0, (stderr.columns || 80) - 1);
         stderr.write(line);
         shown = line.length;
       } else if (verbose) stderr.write(`${text}\n`);

@@ -14,9 +14,9 @@ const EXAMPLES = `
 Examples:
   tersor inspect model.onnx
   tersor compile model.tflite --out build
-  tersor optimize model.onnx --data calib.parquet --metric top1 --max-drop 1 --out build
+  tersor optimize model.onnx --data rows.npz --metric top1 --max-drop 1 --out o
 
-Exit codes: 0 done, 1 a mistake in what was given, 2 the limits cannot be met, 70 a bug.`;
+Exit codes: 0 done, 1 wrong input, 2 limits cannot be met, 70 a bug in tersor.`;
 
 function program(): Command {
   const root = new Command("tersor")
@@ -62,16 +62,22 @@ async function main(args: readonly string[]): Promise<number> {
     await program().parseAsync(args, { from: "user" });
     return typeof process.exitCode === "number" ? process.exitCode : EXIT.done;
   } catch (error) {
-    const shown = describeError(error, args.includes("--verbose"));
-    if (shown.text !== "") process.stderr.write(`${shown.text}\n`);
-    const help = error instanceof CommanderError && shown.code === EXIT.done;
-    if (args.includes("--json") && !help) process.stdout.write(`${JSON.stringify(shown.object)}\n`);
-    return shown.code;
+    return report(error, args);
   }
+}
+
+/** Shows an error where it belongs; returns the exit code. */
+function report(error: unknown, args: readonly string[]): number {
+  const shown = describeError(error, args.includes("--verbose"));
+  if (shown.text !== "") process.stderr.write(`${shown.text}\n`);
+  const help = error instanceof CommanderError && shown.code === EXIT.done;
+  if (args.includes("--json") && !help) process.stdout.write(`${JSON.stringify(shown.object)}\n`);
+  return shown.code;
 }
 
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
   process.exit(EXIT.done);
 });
+process.on("uncaughtException", (error) => process.exit(report(error, process.argv)));
 process.exitCode = await main(process.argv.slice(2));
