@@ -83,7 +83,8 @@ export function constantOf(reader: FlatReader, t: TfliteTensor): Tensor {
     );
   }
   if (t.type === "INT4") return { type, data: unpackInt4(bytes, n) };
-  const aligned = bytes.byteOffset % DTYPES[type.dtype].sizeBytes === 0 ? bytes : new Uint8Array(bytes);
+  const aligned =
+    bytes.byteOffset % DTYPES[type.dtype].sizeBytes === 0 ? bytes : new Uint8Array(bytes);
   return { type, data: DTYPES[type.dtype].view(aligned.buffer, aligned.byteOffset, n) };
 }
 
