@@ -56,7 +56,9 @@ function inspect(path: string, options: Options): void {
   io.object({ model: path, ...info });
   io.print(describe(path, info, io.width));
   if (info.unsupported.length === 0) {
-    io.print(`next: tersor compile ${path} --out build`);
+    const shapes = (options.shape ?? []).map((s) => ` --shape ${s}`);
+    const fixes = (options.fix ?? []).map((s) => ` --fix ${s}`);
+    io.print(`next: tersor compile ${path}${[...shapes, ...fixes].join("")} --out build`);
     return;
   }
   io.note(`tersor: ${path}: ${plural(info.unsupported.length, "operator")} not supported`);

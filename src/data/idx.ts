@@ -15,7 +15,7 @@ const TYPES: Readonly<Record<number, DType>> = {
 
 /** The array of an IDX file, gzip-compressed or not. Throws UserError E_DATA naming `where`. */
 export function parseIdx(file: Uint8Array, where: string): Tensor {
-  const bytes = file[0] === 0x1f && file[1] === 0x8b ? gunzipSync(file) : file;
+  const bytes = file[0] === 0x1f && file[1] === 0x8b ? unpacked(file, where) : file;
   const dtype = TYPES[bytes[2] ?? 0];
   const rank = bytes[3] ?? 0;
   if (bytes[0] !== 0 || bytes[1] !== 0 || dtype === undefined || rank === 0 || rank > 8) {
@@ -35,4 +35,13 @@ export function parseIdx(file: Uint8Array, where: string): Tensor {
     for (let b = 0; b < sizeBytes; b++) out[i + b] = bytes[start + i + sizeBytes - 1 - b]!;
   }
   return t;
+}
+
+function unpacked(file: Uint8Array, where: string): Uint8Array {
+  try {
+    return gunzipSync(file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserError("E_DATA", `the gzip file is damaged: ${reason}`, { where });
+  }
 }

@@ -37,7 +37,7 @@ export async function openParquet(
     classes: classNames(metadata),
     read: async (rows) => {
       const wanted = labelColumn === null ? [column] : [column, labelColumn];
-      const found = await readRows(file, metadata, wanted, rows);
+      const found = await readRows(file, metadata, wanted, rows, description);
       return found.map(([row, index]) => example(row, index, column, labelColumn, description));
     },
   };
@@ -95,6 +95,7 @@ async function readRows(
   metadata: FileMetaData,
   columns: string[],
   rows: readonly number[],
+  where: string,
 ): Promise<(readonly [Row, number])[]> {
   const sorted = [...new Set(rows)].sort((a, b) => a - b);
   const found = new Map<number, Row>();
@@ -102,18 +103,30 @@ async function readRows(
     let j = i;
     while (j + 1 < sorted.length && sorted[j + 1]! - sorted[j]! < 64) j++;
     const [rowStart, last] = [sorted[i]!, sorted[j]!];
-    const part = await parquetReadObjects({
-      file,
-      metadata,
-      columns,
-      rowStart,
-      rowEnd: last + 1,
-      utf8: false,
-    });
+    const part = await readRun(file, metadata, columns, rowStart, last + 1, where);
     part.forEach((row, k) => found.set(rowStart + k, row));
     i = j + 1;
   }
   return rows.map((r) => [found.get(r) ?? {}, r] as const);
+}
+
+async function readRun(
+  file: AsyncBuffer,
+  metadata: FileMetaData,
+  columns: string[],
+  rowStart: number,
+  rowEnd: number,
+  where: string,
+): Promise<readonly Row[]> {
+  try {
+    return await parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, utf8: false });
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UserError("E_DATA", `rows ${rowStart} to ${rowEnd} are damaged: ${reason}`, {
+      where,
+    });
+  }
 }
 
 function example(
