@@ -1,4 +1,14 @@
 /** @file The library's public interface for browsers: everything that needs no file system. */
+
+export {
+  type Comparison,
+  compareTraces,
+  type NodeDifference,
+  type Trace,
+  type TracedValue,
+  traceCompiled,
+  traceInterpreted,
+} from "./compare.ts";
 export {
   type CalibrationStats,
   collectStats,

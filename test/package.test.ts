@@ -19,8 +19,8 @@ test("the version is the package's", () => {
   assert.equal(VERSION, manifest.version);
 });
 
-/** The gzip size of a minified browser bundle of these exports. */
-async function bundleSize(names: string): Promise<number> {
+/** A minified browser bundle of these exports. */
+async function bundle(names: string): Promise<Uint8Array> {
   const result = await build({
     stdin: { contents: `export ${names} from "./src/browser.ts";`, resolveDir: ROOT, loader: "ts" },
     bundle: true,
@@ -30,8 +30,14 @@ async function bundleSize(names: string): Promise<number> {
     platform: "browser",
     logLevel: "silent",
   });
-  return gzipSync(result.outputFiles[0]!.contents, { level: 9 }).length;
+  return result.outputFiles[0]!.contents;
 }
+
+const bundleSize = async (names: string): Promise<number> =>
+  gzipSync(await bundle(names), { level: 9 }).length;
+
+const importBytes = (code: Uint8Array): Promise<unknown> =>
+  import(`data:text/javascript;base64,${Buffer.from(code).toString("base64")}`);
 
 test("the browser bundle is small: import, clean up, quantise, compile, run", async (t) => {
   const size = await bundleSize(
@@ -40,6 +46,22 @@ test("the browser bundle is small: import, clean up, quantise, compile, run", as
   const all = await bundleSize("*");
   t.diagnostic(`gzip: ${size} bytes; with optimiser, report and data readers ${all}`);
   assert.ok(size <= 200_000, `${size} bytes`);
+});
+
+test("the minified bundle works, and so do the artefacts it writes", async () => {
+  type Library = typeof import("../src/browser.ts");
+  const names = "{ loadModel, cleanGraph, compile, createSession, randomFeed, writeArtefact }";
+  const lib = (await importBytes(await bundle(names))) as Library;
+  const { program } = lib.compile(lib.cleanGraph(lib.loadModel(smallClassifier()).graph));
+  const x = lib.randomFeed(program.inputs[0]!.type, 1);
+  const [y] = (await lib.createSession(program)).run([x]);
+  const { files } = lib.writeArtefact(program, { inline: true });
+  const code = new TextEncoder().encode(String(files.get("model.js")));
+  const artefact = (await importBytes(code)) as {
+    load(): Promise<{ run(inputs: object): { readonly y: Float32Array } }>;
+  };
+  const model = await artefact.load();
+  assert.deepEqual([...model.run({ x: x.data }).y], [...y!.data]);
 });
 
 /** Package folders below node_modules. */
