@@ -78,7 +78,16 @@ export function macsOf(graph: Graph): number {
   }, 0);
 }
 
-const isWeight = (t: TensorType): boolean => t.quant !== undefined || isFloat(t.dtype);
+/** Elements of constants that hold learned values: reals, quantised values, and operands of multiplying layers. */
+function paramsOf(graph: Graph): number {
+  const operands = new Set(graph.nodes.flatMap((n) => (n.op.cost === undefined ? [] : n.ins)));
+  let sum = 0;
+  for (const [v, { type }] of graph.constants) {
+    const learned = type.quant !== undefined || isFloat(type.dtype) || operands.has(v);
+    if (learned) sum += elementCount(type.shape);
+  }
+  return sum;
+}
 
 const portInfo = (name: string, { dtype, shape, quant }: TensorType): PortInfo => ({
   name,
@@ -98,7 +107,7 @@ export function factsOf(graph: Graph): ModelFacts {
   return {
     inputs: graph.inputs.map((v) => portInfo(nameOf(graph, v), typeOf(graph, v))),
     outputs: graph.outputs.map((v, i) => portInfo(graph.outputNames[i]!, typeOf(graph, v))),
-    params: constants.filter(isWeight).reduce((n, t) => n + elementCount(t.shape), 0),
+    params: paramsOf(graph),
     macs: macsOf(graph),
     macsClean: macsOf(clean),
     nodesClean: clean.nodes.length,
