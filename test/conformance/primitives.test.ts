@@ -1,12 +1,14 @@
 /** @file Every tuned primitive against the operator's `eval`, through the kernel interpreter, in both dot8 readings. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Graph, GraphBuilder } from "../../src/graph/graph.ts";
+import { type Graph, GraphBuilder, type Value } from "../../src/graph/graph.ts";
 import { interpret } from "../../src/graph/interpret.ts";
 import type { Activation, Arith } from "../../src/graph/op.ts";
 import { makeProgramRunner, readOutput, writeInput } from "../../src/kernel/interpret-program.ts";
+import { averagePool } from "../../src/ops/nn/average-pool.ts";
 import { conv } from "../../src/ops/nn/conv.ts";
 import { linear } from "../../src/ops/nn/linear.ts";
+import { maxPool } from "../../src/ops/nn/max-pool.ts";
 import { compileGraph } from "../../src/plan/compile.ts";
 import { primitives } from "../../src/primitives/index.ts";
 import { type Tensor, tensorOf, tensorType, toNumbers } from "../../src/tensor/tensor.ts";
@@ -179,3 +181,48 @@ test("linear primitives, f32 and i8", () => {
     check(q.build(), [randomInts(rng, "i8", [m, k], -128, 127)], 0, `linear i8 ${m}x${k}x${n}`);
   }
 });
+
+/** Global, padded, dilated, and windows that hang over the end; 16, 4 and single channels. */
+const POOLS = [
+  { x: [1, 5, 4, 32], kernel: [5, 4], stride: [1, 1], pad: [0, 0, 0, 0] },
+  { x: [2, 7, 6, 23], kernel: [3, 2], stride: [2, 2], pad: [1, 1, 1, 0] },
+  { x: [1, 8, 7, 5], kernel: [2, 2], stride: [3, 2], pad: [0, 0, 1, 1], dilation: [2, 1] },
+  { x: [1, 6, 6, 16], kernel: [3, 3], stride: [2, 2], pad: [0, 0, 0, 0], ceil: true },
+] as const; // biome-ignore format: a table
+
+for (const dtype of ["f32", "i8", "u8"] as const) {
+  test(`${dtype} pooling primitives`, () => {
+    const rng = makeRng(41);
+    const zero = dtype === "u8" ? 120 : -9;
+    const quant = { scale: [Math.fround(0.05)], zeroPoint: [zero], axis: null };
+    for (const { x: shape, kernel, stride, pad, ...rest } of POOLS) {
+      const type = dtype === "f32" ? tensorType(dtype, shape) : tensorType(dtype, shape, quant);
+      const common = {
+        layout: "nhwc" as const,
+        kernel,
+        stride,
+        padBegin: pad.slice(0, 2),
+        padEnd: pad.slice(2),
+        ...rest,
+      };
+      const [lo, hi] = dtype === "u8" ? [0, 255] : [-128, 127];
+      const feed = dtype === "f32" ? random(rng, shape) : randomInts(rng, dtype, shape, lo, hi);
+      const run = (label: string, build: (g: GraphBuilder, x: Value) => Value): void => {
+        const g = new GraphBuilder("pool");
+        g.output(build(g, g.input("x", type)), "y");
+        check(g.build(), [feed], dtype === "f32" ? 1e-5 : 0, `${label} ${dtype} x[${shape}]`);
+      };
+      run("max", (g, x) => g.apply(maxPool, [x], common));
+      if (dtype === "f32") {
+        run("mean", (g, x) => g.apply(averagePool, [x], common));
+        run("mean", (g, x) => g.apply(averagePool, [x], { ...common, countIncludePad: true }));
+        continue;
+      }
+      const out = { dtype, scale: [Math.fround(0.021)], zeroPoint: [zero + 4], axis: null };
+      run("mean", (g, x) => g.apply(averagePool, [x], { ...common, arith: "tflite" }));
+      for (const countIncludePad of [false, true]) {
+        run("mean", (g, x) => g.apply(averagePool, [x], { ...common, out, countIncludePad }));
+      }
+    }
+  });
+}

@@ -1,20 +1,9 @@
 /**
- * @file Mean over a sliding window. Source: ONNX AveragePool; TensorFlow Lite AVERAGE_POOL_2D,
- * whose 8-bit form is the arithmetic "tflite": integer sum, division rounding halves away from
- * zero.
+ * @file Mean over a sliding window; of bytes to bytes by integer arithmetic (pool-mean.ts). Source:
+ * ONNX AveragePool; TensorFlow Lite AVERAGE_POOL_2D.
  */
 import { type Arith, defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
-import {
-  add,
-  affine,
-  binary,
-  cast,
-  i32,
-  KernelBuilder,
-  max,
-  select,
-  sub,
-} from "../../kernel/build.ts";
+import { add, affine, binary, cast, i32, KernelBuilder, sub } from "../../kernel/build.ts";
 import type { Expr, Kernel } from "../../kernel/ir.ts";
 import { dequantizeTensor, quantizeTensor } from "../../tensor/quant.ts";
 import {
@@ -37,6 +26,7 @@ import {
   poolPlan,
   poolShape,
 } from "./pool.ts";
+import { poolMean } from "./pool-mean.ts";
 import { f32t, outQuant, quantised, typed } from "./samples.ts";
 import type { Triple } from "./spatial.ts";
 import {
@@ -108,10 +98,12 @@ function evalAveragePool(
   outs: readonly TensorType[],
 ): readonly Tensor[] {
   const [given] = ins as [Tensor];
-  const integer = given.type.quant !== undefined && attrs.arith === "tflite";
-  const x = integer ? given : dequantizeTensor(given);
   const type = outs[0]!;
-  const out = zeros(integer || type.quant === undefined ? type : tensorType("f32", type.shape));
+  const mean = poolMean(given.type, type, attrs.arith);
+  const x = mean !== null ? given : dequantizeTensor(given);
+  const out = zeros(
+    mean !== null || type.quant === undefined ? type : tensorType("f32", type.shape),
+  );
   const write = numberWriter(out);
   const values = numbersOf(x);
   const plan = poolPlan(x.type, type, attrs);
@@ -122,14 +114,10 @@ function evalAveragePool(
       sum += values[base + offset]!;
       count++;
     });
-    if (integer) {
-      const half = Math.floor(count / 2);
-      write(at, count === 0 ? 0 : Math.trunc((sum > 0 ? sum + half : sum - half) / count));
-    } else {
-      write(at, sum / (attrs.countIncludePad ? paddedCount(attrs, plan, [d, h, w]) : count));
-    }
+    const all = attrs.countIncludePad ? paddedCount(attrs, plan, [d, h, w]) : count;
+    write(at, mean === null ? sum / all : mean.js(sum, count, all));
   });
-  if (integer || type.quant === undefined) return [out];
+  if (mean !== null || type.quant === undefined) return [out];
   return [quantizeTensor(out, type.dtype, type.quant)];
 }
 
@@ -145,6 +133,14 @@ function paddedCountExpr(attrs: AveragePoolAttrs, plan: PoolPlan, at: readonly E
     return binary("mul", count, binary("min", i32(kernel[i]!), room));
   }, i32(1));
 }
+
+/** What the sum at an output position is divided by, an i32. */
+export const divisorOf = (
+  attrs: AveragePoolAttrs,
+  plan: PoolPlan,
+  window: PlacedWindow,
+  at: readonly Expr[],
+): Expr => (attrs.countIncludePad ? paddedCountExpr(attrs, plan, at) : window.count);
 
 function lowerAveragePool(
   ins: readonly TensorType[],
@@ -163,17 +159,16 @@ function lowerAveragePool(
       const index = affine([n, y.batchStride], [c, y.channelStride], spatialOffset(at, y));
       body(base, placeWindow(k, window, x.size, y.size, at), k.let("at", index), at);
     });
-  if (xType.quant !== undefined && attrs.arith === "tflite") {
+  const mean = poolMean(xType, yType, attrs.arith);
+  if (mean !== null) {
     const buffers = declare(k, ins, outs);
-    nest((base, place, index) => {
+    nest((base, place, index, at) => {
       const sum = k.reg("sum", 0);
       place.each((_, p) => {
         k.set(sum, add(sum, k.load(buffers.ins[0]!, affine(base, spatialOffset(p, x)))));
       });
-      const count = k.let("count", max(1, place.count));
-      const half = k.let("half", binary("shr", count, 1));
-      const nudged = select(binary("gt", sum, 0), add(sum, half), sub(sum, half));
-      k.store(buffers.outs[0]!, index, binary("div", nudged, count));
+      const finish = mean.prepare(k, place.count, divisorOf(attrs, plan, place, at));
+      k.store(buffers.outs[0]!, index, finish(k.let("total", sum)));
     });
     return k.build();
   }
@@ -184,7 +179,7 @@ function lowerAveragePool(
     place.each((_, p) =>
       k.set(sum, add(sum, ports.ins[0]!.read(affine(base, spatialOffset(p, x))))),
     );
-    const count = attrs.countIncludePad ? paddedCountExpr(attrs, plan, at) : place.count;
+    const count = divisorOf(attrs, plan, place, at);
     ports.outs[0]!.write(index, binary("div", sum, cast(real, "convert_s", count)));
   });
   return k.build();
@@ -223,6 +218,18 @@ const samples: readonly Sample<AveragePoolAttrs>[] = [
   {
     ins: [quantised("u8", [1, 3, 6, 5], 0.1, 4)],
     attrs: { layout: "nchw", ...padded, out: outQuant("u8", 0.08, 10) },
+    tolerance: 0,
+  },
+  {
+    ins: [quantised("i8", [1, 6, 5, 21], 0.1, 4)],
+    attrs: {
+      layout: "nhwc",
+      ...padded,
+      ceil: true,
+      countIncludePad: true,
+      out: outQuant("i8", 0.07, 3),
+    },
+    tolerance: 0,
   },
   { ins: [quantised("u8", [1, 3, 6, 5], 0.1, 4)], attrs: { layout: "nchw", ...square } },
 ];

@@ -130,6 +130,19 @@ export function placeWindow(
 export const spatialOffset = (position: readonly Expr[], grid: Grid): Expr =>
   affine(...position.map((p, i) => [p, grid.stride[i]!] as const));
 
+/** Loops over batch and output positions. */
+export function forEachImagePosition(
+  k: KernelBuilder,
+  y: Grid,
+  body: (n: Expr, at: readonly Expr[]) => void,
+): void {
+  k.for("n", 0, y.batch, (n) =>
+    k.for("d", 0, y.size[0], (d) =>
+      k.for("h", 0, y.size[1], (h) => k.for("w", 0, y.size[2], (w) => body(n, [d, h, w]))),
+    ),
+  );
+}
+
 /** Loops over batch, channels and output positions in the memory order of `y`. */
 export function forEachOutput(
   k: KernelBuilder,
