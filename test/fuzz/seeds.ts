@@ -8,6 +8,7 @@ import { importOnnx, readModel } from "../../src/formats/onnx/import.ts";
 import { MODEL, type ModelProto } from "../../src/formats/onnx/proto.ts";
 import { encodeMessage } from "../../src/formats/onnx/wire.ts";
 import { importTflite, tfliteOperators } from "../../src/formats/tflite/index.ts";
+import type { Graph } from "../../src/graph/graph.ts";
 import { verifyGraph } from "../../src/graph/verify.ts";
 import type { Rng } from "../../src/util/rng.ts";
 import { readCases } from "../onnx/archive.ts";
@@ -21,10 +22,15 @@ export interface Format {
   /** The bytes of one case. */
   make(rng: Rng): Uint8Array;
   /** Reads a file and checks the graph. */
-  load(bytes: Uint8Array): unknown;
+  load(bytes: Uint8Array): Graph;
 }
 
 const SMALL = 60_000;
+
+function verified(graph: Graph): Graph {
+  verifyGraph(graph);
+  return graph;
+}
 
 function tflite(): Format {
   const folder = fileURLToPath(
@@ -41,7 +47,7 @@ function tflite(): Format {
       if (rng.int(2) === 0) return mutateBytes(rng, seed, seeds[rng.int(seeds.length)]!);
       return rewritten(rng, tfliteCases[rng.int(tfliteCases.length)]!.model, words) ?? seed;
     },
-    load: (bytes) => verifyGraph(importTflite(bytes).graph),
+    load: (bytes) => verified(importTflite(bytes).graph),
   };
 }
 
@@ -67,7 +73,7 @@ function onnx(): Format {
       if (rng.int(2) === 0) return mutateBytes(rng, seeds[k]!, seeds[rng.int(seeds.length)]!);
       return reencoded(rng, protos[k]!, words) ?? seeds[k]!;
     },
-    load: (bytes) => verifyGraph(importOnnx(bytes).graph),
+    load: (bytes) => verified(importOnnx(bytes).graph),
   };
 }
 
