@@ -1,4 +1,7 @@
-/** @file The library's public interface for browsers: everything that needs no file system. */
+/**
+ * @file The library's public interface for browsers: everything that needs no file system. Decoders of data
+ * files are an entry of their own, `tersor/data`, so that pages carry only what they use.
+ */
 
 export {
   type Comparison,
@@ -24,15 +27,6 @@ export {
   unpackWeights,
 } from "./compress/quantize/index.ts";
 export { defineConfig, type TersorConfig } from "./config.ts";
-export { parseIdx } from "./data/idx.ts";
-export { decodeImage } from "./data/image.ts";
-export { arraySource, fileListSource, type ListedFile } from "./data/memory.ts";
-export { formatNpy, parseNpy, parseNpz } from "./data/npy.ts";
-export { openParquet, type ParquetOptions } from "./data/parquet.ts";
-export { type Preprocess, preprocess } from "./data/preprocess.ts";
-export { type ModelRows, type RowOptions, type RowSets, readRowSets } from "./data/rows.ts";
-export type { DataSource, Example, ExampleData } from "./data/source.ts";
-export { decodeWav } from "./data/wav.ts";
 export { randomFeed } from "./feeds.ts";
 export { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";
 export { importOnnx, type OnnxImportOptions } from "./formats/onnx/import.ts";

@@ -7,6 +7,7 @@
  *     const [y] = session.run([x]);
  */
 export * from "./browser.ts";
+export * from "./data/index.ts";
 export { openSource, type SourceOptions } from "./data/node.ts";
 export { filesBeside } from "./formats/onnx/external.ts";
 export { openModel } from "./node.ts";
