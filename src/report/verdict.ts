@@ -31,7 +31,8 @@ export function metricChange(candidate: CandidateReport): string {
   if (high < 0) return `a gain of ${words.value(-value)} (${interval} of loss)`;
   if (value === 0) return `no difference (${interval} of loss)`;
   const way = value > 0 ? "loss" : "gain";
-  return `a ${way} of ${words.value(Math.abs(value))} that these rows do not support (${interval} of loss)`;
+  const measured = `measured ${way} ${words.value(Math.abs(value))}`;
+  return `no difference that these rows support (${measured}, ${interval} of loss)`;
 }
 
 /** The limits asked, one phrase each. */
