@@ -11,6 +11,7 @@ import { legalizeQuant } from "./legalize-quant.ts";
 import { lowerLut } from "./lower-lut.ts";
 import { matmulToLinear } from "./matmul-to-linear.ts";
 import { mergeEqual } from "./merge-equal.ts";
+import { mergeLuts } from "./merge-luts.ts";
 import { mergeReshapes } from "./merge-reshapes.ts";
 import { type Pass, untilStable } from "./pass.ts";
 import { removeDead } from "./remove-dead.ts";
@@ -53,6 +54,7 @@ export const toTarget: readonly Pass[] = [
   fuseResidual,
   fuseActivations,
   lowerLut,
+  mergeLuts,
   legalizeQuant,
   simplify,
 ];
@@ -78,5 +80,6 @@ export const allPasses: readonly Pass[] = [
   fuseResidual,
   fuseActivations,
   lowerLut,
+  mergeLuts,
   legalizeQuant,
 ];
