@@ -76,7 +76,10 @@ function network(quantised: boolean): Graph {
   const b = g.constant(tensorOf("i32", [4], [100, -50, 20, 0]), "b");
   const out = { dtype: "i8", scale: [0.05], zeroPoint: [-128], axis: null };
   const y = g.apply(ops["conv"]!, [q, w, b], { ...window, groups: 1, act, out }, "conv");
-  g.output(g.apply(ops["dequantize"]!, [y]), "y");
+  const sum = { dtype: "i8", scale: [0.09], zeroPoint: [5], axis: null };
+  const clip = { fn: "clip", min: 0.5, max: 6 };
+  const z = g.apply(ops["add"]!, [y, y], { out: sum, act: clip }, "sum");
+  g.output(g.apply(ops["dequantize"]!, [z]), "y");
   return g.build();
 }
 
