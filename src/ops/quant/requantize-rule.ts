@@ -171,6 +171,8 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
   // Lanes cannot shift by different counts: they multiply by 2^(bits - count), then all shift by
   // `bits`.
   const bits = Math.min(...rights) === 0 ? 30 : 31;
+  // Right shifts that the upper words of products by powers of two do.
+  const upper = Math.max(...shifts) <= -2;
   const finish = (scaled: Expr): Expr => {
     const type = scaled.type;
     // The scaled accumulator may lie near the ends of i32: clamp before adding the zero point.
@@ -188,20 +190,23 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
     tables: uniform ? [mantissa] : [mantissa, { name: "shift", dtype: "i32", values: shifts }],
     vectorTables: uniform
       ? [mantissa]
-      : Math.max(...rights) > bits
-        ? null
-        : [
-            mantissa,
-            { name: "left", dtype: "i32", values: shifts.map((s) => 2 ** Math.max(0, s)) },
-            { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (bits - r)) },
-          ],
+      : upper
+        ? [mantissa, { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (32 - r)) }]
+        : Math.max(...rights) > bits
+          ? null
+          : [
+              mantissa,
+              { name: "left", dtype: "i32", values: shifts.map((s) => 2 ** Math.max(0, s)) },
+              { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (bits - r)) },
+            ],
     expr: (acc, params) => {
       const [m, a, b] = params as [Expr, Expr, Expr];
       if (uniform) return finish(mulByUniform(acc, m, shifts[0]!));
+      if (!isVector(acc.type)) return finish(mulByFixedPointDynamic(acc, m, a, "up"));
       return finish(
-        isVector(acc.type)
-          ? shiftLanes(mulLanes(mul(acc, a), m, 0, "up"), b, bits)
-          : mulByFixedPointDynamic(acc, m, a, "up"),
+        upper
+          ? upperWords(mulLanes(acc, m, 0, "up"), a)
+          : shiftLanes(mulLanes(mul(acc, a), m, 0, "up"), b, bits),
       );
     },
   };
@@ -215,6 +220,13 @@ function mulByUniform(acc: Expr, mantissa: Expr, shift: number): Expr {
     return mulByFixedPointDynamic(acc, mantissa, constant("i32", shift), "up");
   const shifted = shift > 0 ? binary("shl", acc, constant("i32", shift)) : acc;
   return mulLanes(shifted, mantissa, Math.max(0, -shift), "up");
+}
+
+/** Rounding right shift of i32x4, halves up: by 32 - log2(factor), lane by lane. */
+function upperWords(x: Expr, factor: Expr): Expr {
+  const half = (part: "low" | "high"): Expr =>
+    cast("i32x4", "bits", add(extmul("i64x2", part, x, factor), constant("i64x2", 1n << 31n)));
+  return shuffle(half("low"), half("high"), [1, 3, 5, 7]);
 }
 
 /** Rounding right shift of i32x4, halves up: by bits - log2(factor), lane by lane. */
