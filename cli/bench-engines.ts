@@ -3,10 +3,9 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { exportOnnx } from "../src/formats/onnx/export.ts";
 import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import { interpret } from "../src/graph/interpret.ts";
-import { cleanGraph, compile, type LoadedModel } from "../src/pipeline.ts";
+import { cleanGraph, compile, type LoadedModel, toOnnx } from "../src/pipeline.ts";
 import { createSession } from "../src/runtime/session.ts";
 import type { DType } from "../src/tensor/dtype.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
@@ -53,7 +52,7 @@ export async function loadEngine(
     const { variant: detail } = session;
     return { engine, detail, peakBytes: program.memoryBytes, run: () => session.run(feeds) };
   }
-  const onnx = model.format === "onnx" ? bytes : exportOnnx(cleanGraph(graph));
+  const onnx = model.format === "onnx" ? bytes : toOnnx(cleanGraph(graph));
   return loadOnnxRuntime(engine, graph, onnx, feeds);
 }
 

@@ -6,7 +6,6 @@ import { Argument, Command, Option } from "commander";
 import { openSource } from "../src/data/node.ts";
 import { type RowSets, readRowSets } from "../src/data/rows.ts";
 import type { DataSource } from "../src/data/source.ts";
-import { exportOnnx } from "../src/formats/onnx/export.ts";
 import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import {
   type OptimizeResult,
@@ -14,7 +13,7 @@ import {
   plannedRecipes,
   RECIPE_NAMES,
 } from "../src/optimize/optimize.ts";
-import { cleanGraph } from "../src/pipeline.ts";
+import { cleanGraph, toOnnx } from "../src/pipeline.ts";
 import { renderReport } from "../src/report/html.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import type { TensorType } from "../src/tensor/tensor.ts";
@@ -172,7 +171,7 @@ const runOptimize = (
 function writeResult(out: string, { report, graph, compiled }: OptimizeResult) {
   const files = new Map<string, Uint8Array | string>();
   if (graph !== null && compiled !== null) {
-    files.set("model.onnx", exportOnnx(graph));
+    files.set("model.onnx", toOnnx(graph));
     for (const [name, content] of writeArtefact(compiled.program).files) files.set(name, content);
   }
   files.set("report.html", renderReport(report));

@@ -68,6 +68,7 @@ export {
   loadModel,
   type ModelFormat,
   targetGraph,
+  toOnnx,
 } from "./pipeline.ts";
 export type { CompileResult } from "./plan/compile.ts";
 export { renderReport } from "./report/html.ts";

@@ -2,11 +2,12 @@
  * @file The whole way of a model, readable aloud: file -> graph -> clean graph -> target graph -> program ->
  * artefact. The only file that names all stages in order.
  */
+import { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";
 import { importOnnx } from "./formats/onnx/import.ts";
 import type { ExternalData } from "./formats/onnx/tensors.ts";
 import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
-import { cleanup, type RunPassesOptions, runPasses, toTarget } from "./passes/index.ts";
+import { cleanup, type RunPassesOptions, runPasses, toExchange, toTarget } from "./passes/index.ts";
 import { type CompileResult, compileGraph } from "./plan/compile.ts";
 import { primitives } from "./primitives/index.ts";
 import type { Tensor } from "./tensor/tensor.ts";
@@ -52,3 +53,7 @@ export const targetGraph = (graph: Graph, options: RunPassesOptions = {}): Graph
 /** Clean graph to program. */
 export const compile = (graph: Graph, options: RunPassesOptions = {}): CompileResult =>
   compileGraph(targetGraph(graph, options), { primitives });
+
+/** The bytes of an ONNX file of the graph, in the layout of ONNX (NCHW) wherever operators have one. */
+export const toOnnx = (graph: Graph, options: OnnxExportOptions = {}): Uint8Array =>
+  exportOnnx(runPasses(graph, toExchange), options);

@@ -59,6 +59,9 @@ export const toTarget: readonly Pass[] = [
   simplify,
 ];
 
+/** What an ONNX file wants: its layout, and no transposes that cancel. */
+export const toExchange: readonly Pass[] = [toLayout("nchw"), simplify];
+
 /** Every pass by itself. */
 export const allPasses: readonly Pass[] = [
   removeDead,

@@ -58,6 +58,8 @@ const HANDLERS: Handlers = {
 
 const handlerOf = (op: TfliteOperator) =>
   op.isCustom ? own(customHandlers, op.name) : own(HANDLERS, op.name);
+/** Converters join the names of everything they fused with ";"; the first names the layer. */
+const layerName = (name: string): string => name.split(";", 1)[0]!;
 const own = (handlers: Handlers, name: string) =>
   Object.hasOwn(handlers, name) ? handlers[name] : undefined;
 
@@ -182,7 +184,7 @@ class Importer {
     if ((t.data === null && !empty) || t.isExternal) {
       throw new UserError("E_FORMAT", `tensor '${t.name}' is read before anything computes it`);
     }
-    const v = this.g.constant(constantOf(this.model.reader, t), t.name);
+    const v = this.g.constant(constantOf(this.model.reader, t), layerName(t.name));
     this.values.set(index, v);
     this.named.add(v);
     return v;
@@ -206,7 +208,7 @@ class Importer {
 
   private translate(op: TfliteOperator): void {
     const first = op.outputs[0];
-    const name = first === undefined || first < 0 ? op.name : this.tensor(first).name;
+    const name = first === undefined || first < 0 ? op.name : layerName(this.tensor(first).name);
     try {
       this.translateInto(op, name);
     } catch (error) {
