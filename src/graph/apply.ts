@@ -34,9 +34,12 @@ export function inferTypes<A extends Attrs>(
   if (op.quant === "float") {
     const out = outQuant(attrs);
     const types = op.infer(ins.map(real), attrs);
-    return out === undefined
-      ? types
-      : types.map((t) => tensorType(out.dtype, t.shape, paramsOf(out)));
+    if (out === undefined) return types;
+    const other = types.find((t) => t.dtype !== "f32");
+    if (other !== undefined) {
+      throw new UserError("E_DTYPE", `expected an f32 result to quantise; got ${other.dtype}`);
+    }
+    return types.map((t) => tensorType(out.dtype, t.shape, paramsOf(out)));
   }
   if (quantised === undefined) return op.infer(ins, attrs);
   if (op.quant === "none") {

@@ -30,9 +30,15 @@ function frexp(x: number): readonly [mantissa: number, exponent: number] {
   return [mantissa, exponent];
 }
 
-/** Splits a non-negative f64 as TensorFlow Lite's QuantizeMultiplier does. */
+const MAX_SHIFT = 30;
+
+/**
+ * Splits a non-negative real as TensorFlow Lite's QuantizeMultiplier does. Reals of 2^30 and more, for which
+ * that is undefined, become the largest one.
+ */
 export function quantizeMultiplier(real: number): FixedPoint {
   if (real === 0) return { multiplier: 0, shift: 0 };
+  if (real >= 2 ** MAX_SHIFT) return { multiplier: TWO_31 - 1, shift: MAX_SHIFT };
   const [mantissa, exponent] = frexp(real);
   // The mantissa is positive: floor(x + 0.5) on this exact sum is round half away from zero.
   const multiplier = Math.floor(mantissa * TWO_31 + 0.5);

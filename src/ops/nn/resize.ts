@@ -44,7 +44,11 @@ function inferResize(ins: readonly TensorType[], attrs: ResizeAttrs): readonly T
   if (x.dtype === "bool" || (attrs.mode !== "nearest" && !isFloat(x.dtype))) {
     throw new UserError("E_DTYPE", `resize in mode ${attrs.mode} does not take ${x.dtype}`);
   }
-  const channels = x.shape[channelAxis(layout, rank + 2)]!;
+  const axis = channelAxis(layout, rank + 2);
+  if (x.shape.some((n, i) => n === 0 && i !== 0 && i !== axis)) {
+    throw new UserError("E_SHAPE", `cannot resize what has no pixels: shape [${x.shape}]`);
+  }
+  const channels = x.shape[axis]!;
   return [tensorType(x.dtype, spatialShape(layout, x.shape[0]!, channels, attrs.size))];
 }
 
