@@ -4,7 +4,7 @@
  */
 
 import { expandComposites } from "../graph/decompose.ts";
-import type { Graph, Node, Value } from "../graph/graph.ts";
+import { type Graph, type Node, typeOf, type Value } from "../graph/graph.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import type { Call, Port, Program } from "../kernel/program.ts";
 import type { Implementation, Operand, Primitive, Step } from "../primitives/primitive.ts";
@@ -13,8 +13,10 @@ import { byteSize, type TensorType, tensorType } from "../tensor/tensor.ts";
 import { invariant, UserError } from "../util/errors.ts";
 import { type KnownValues, knownValues } from "./constants.ts";
 import { decodeStep } from "./decode.ts";
-import { type Block, planMemory } from "./memory.ts";
-import { ConstantPool, placeConstants } from "./pool.ts";
+import { KernelTable } from "./kernel-table.ts";
+import { type MemoryPlan, planMemory } from "./memory.ts";
+import { ConstantPool, type PlacedConstants, placeConstants } from "./pool.ts";
+import { type Scheduled, SlotTable } from "./slots.ts";
 
 export interface CompileOptions {
   /** Primitives to choose from, most preferred first, by op name. */
@@ -46,13 +48,7 @@ export function compileGraph(source: Graph, options: CompileOptions): CompileRes
   const graph = expandComposites(source, (op) => op.lower === undefined);
   const known = knownValues(graph);
   const schedule = chooseAll(graph, known, options);
-  const storage = new Storage(graph, known, schedule);
-  return storage.program();
-}
-
-interface Scheduled {
-  readonly node: Node;
-  readonly implementation: Implementation;
+  return new Assembly(graph, known, schedule).result();
 }
 
 function chooseAll(graph: Graph, known: KnownValues, options: CompileOptions): Scheduled[] {
@@ -70,10 +66,9 @@ function choose(
   known: KnownValues,
   options: CompileOptions,
 ): Implementation {
-  const type = (v: Value) => graph.values.get(v)!.type;
   if (node.op.view === true) return { name: "view", inPlace: false, steps: [] };
-  const ins = node.ins.map(type);
-  const outs = node.outs.map(type);
+  const ins = node.ins.map((v) => typeOf(graph, v));
+  const outs = node.outs.map((v) => typeOf(graph, v));
   const input = {
     ins,
     outs,
@@ -107,217 +102,110 @@ function defaultStep(kernel: Kernel, node: Node): Step {
   return { kernel, operands, args: [] };
 }
 
-/** A stretch of memory shared by the values that alias each other. */
-interface Slot {
-  sizeBytes: number;
-  first: number;
-  last: number;
-}
-
-class Storage {
+/** Packs constants, plans memory, fixes addresses. */
+class Assembly {
   private readonly graph: Graph;
   private readonly known: KnownValues;
   private readonly schedule: readonly Scheduled[];
   private readonly pool = new ConstantPool();
-  private readonly slots: Slot[] = [];
-  private readonly slotOf = new Map<Value, number>();
-  private readonly lastUse = new Map<Value, number>();
-  private readonly workSlots = new Map<string, number>();
-  private readonly stepCount: number;
+  private readonly table = new KernelTable();
+  private readonly slots: SlotTable;
+  private readonly bound = new Map<Value, number>();
+  private readonly placed: PlacedConstants;
+  private readonly plan: MemoryPlan;
 
   constructor(graph: Graph, known: KnownValues, schedule: readonly Scheduled[]) {
     this.graph = graph;
     this.known = known;
     this.schedule = schedule;
-    this.stepCount = schedule.reduce((n, s) => n + s.implementation.steps.length, 0);
-    this.findLastUses();
-    this.assignSlots();
+    this.slots = new SlotTable(graph, schedule, (v) => known.tensor(v) !== undefined);
+    this.bindConstants();
+    this.placed = placeConstants(this.pool, BASE_ADDRESS, (k) => this.table.intern(k), decodeStep);
+    this.plan = planMemory(this.slots.blocks());
   }
 
-  private findLastUses(): void {
-    let t = 0;
+  /** Adds every constant some step reads to the pool. */
+  private bindConstants(): void {
     for (const { node, implementation } of this.schedule) {
-      t += implementation.steps.length;
-      for (const v of node.ins) this.lastUse.set(v, Math.max(t - 1, 0));
-    }
-    for (const v of this.graph.outputs) this.lastUse.set(v, this.stepCount);
-    // What reads a view reads the memory it looks at; a view may come after a node that could take it over.
-    for (const { node } of [...this.schedule].reverse()) {
-      if (node.op.view !== true) continue;
-      const seen = Math.max(...node.outs.map((v) => this.lastUse.get(v) ?? 0));
-      for (const v of node.ins) this.lastUse.set(v, Math.max(this.lastUse.get(v) ?? 0, seen));
-    }
-  }
-
-  private sizeOf(v: Value): number {
-    return byteSize(this.graph.values.get(v)!.type);
-  }
-
-  private newSlot(v: Value, first: number): number {
-    const last = Math.max(first, this.lastUse.get(v) ?? first);
-    this.slots.push({ sizeBytes: this.sizeOf(v), first, last });
-    this.slotOf.set(v, this.slots.length - 1);
-    return this.slots.length - 1;
-  }
-
-  /** Lets `v` live in the slot of `of`. */
-  private alias(v: Value, of: Value): void {
-    const index = this.slotOf.get(of);
-    if (index === undefined) return;
-    const slot = this.slots[index]!;
-    slot.last = Math.max(slot.last, this.lastUse.get(v) ?? 0);
-    this.slotOf.set(v, index);
-  }
-
-  private assignSlots(): void {
-    for (const v of this.graph.inputs) this.newSlot(v, 0);
-    let t = 0;
-    for (const { node, implementation } of this.schedule) {
-      const steps = implementation.steps.length;
-      if (node.op.view === true) {
-        for (const v of node.outs) this.aliasOrCopyOfConstant(v, node.ins[0]!);
-        continue;
-      }
-      const shared = this.inPlaceInput(node, implementation, t);
-      node.outs.forEach((v, i) => {
-        if (i === 0 && shared !== null) this.alias(v, shared);
-        else this.newSlot(v, t);
-      });
-      for (const step of implementation.steps) this.addWork(node, step, t, steps);
-      t += steps;
-    }
-  }
-
-  private aliasOrCopyOfConstant(v: Value, of: Value): void {
-    if (this.slotOf.has(of)) this.alias(v, of);
-    else invariant(this.known.tensor(of) !== undefined, () => `view of unknown value %${of}`);
-  }
-
-  /** The input whose memory output 0 may take over: its last use is this node, and nobody else sees it. */
-  private inPlaceInput(node: Node, implementation: Implementation, t: number): Value | null {
-    if (!implementation.inPlace) return null;
-    const types = node.ins.map((v) => this.graph.values.get(v)!.type);
-    const outs = node.outs.map((v) => this.graph.values.get(v)!.type);
-    const index = node.op.inPlace?.(types, node.attrs, outs) ?? null;
-    if (index === null) return null;
-    const v = node.ins[index]!;
-    const slot = this.slotOf.get(v);
-    const out = node.outs[0]!;
-    if (slot === undefined || this.sizeOf(v) !== this.sizeOf(out)) return null;
-    if (node.ins.filter((x) => this.slotOf.get(x) === slot).length !== 1) return null;
-    const end = t + implementation.steps.length - 1;
-    return this.slots[slot]!.last <= end ? v : null;
-  }
-
-  private addWork(node: Node, step: Step, t: number, steps: number): void {
-    for (const operand of step.operands) {
-      if (operand.kind !== "work") continue;
-      const key = this.workKey(node, operand.id);
-      const known = this.workSlots.get(key);
-      if (known === undefined) {
-        this.slots.push({ sizeBytes: operand.bytes, first: t, last: t + steps - 1 });
-        this.workSlots.set(key, this.slots.length - 1);
-      } else {
-        const slot = this.slots[known]!;
-        slot.sizeBytes = Math.max(slot.sizeBytes, operand.bytes);
+      for (const o of implementation.steps.flatMap((step) => step.operands)) {
+        if (o.kind === "in") this.bind(node.ins[o.index]!);
+        if (o.kind === "const") this.pool.add(o.tensor, o.name, o.storage);
       }
     }
+    for (const v of this.graph.outputs) this.bind(v);
   }
 
-  private workKey(node: Node, id: string): string {
-    return `${node.outs[0]}:${id}`;
+  private bind(v: Value): void {
+    if (this.slots.slot(v) !== undefined || this.bound.has(v)) return;
+    const tensor = this.known.tensor(v);
+    invariant(tensor !== undefined, () => `value %${v} has neither memory nor a constant`);
+    const storage = this.known.storage(v);
+    const name = this.graph.values.get(v)?.name ?? "";
+    this.bound.set(v, this.pool.add(tensor, name, storage && plainStorage(storage, tensor.type)));
   }
 
-  program(): CompileResult {
-    const kernels: Kernel[] = [];
-    const kernelIndex = new Map<string, number>();
-    const intern = (kernel: Kernel): number => {
-      const key = JSON.stringify({ ...kernel, name: "", dot8: stripName(kernel.dot8) }, bigintText);
-      const known = kernelIndex.get(key);
-      if (known !== undefined) return known;
-      kernels.push(kernel);
-      kernelIndex.set(key, kernels.length - 1);
-      return kernels.length - 1;
+  private slotAddress(slot: number): number {
+    return this.placed.end + this.plan.offsets[slot]!;
+  }
+
+  private valueAddress(v: Value): number {
+    const slot = this.slots.slot(v);
+    return slot === undefined ? this.placed.address(this.bound.get(v)!) : this.slotAddress(slot);
+  }
+
+  private operandAddress(node: Node, o: Operand): number {
+    switch (o.kind) {
+      case "in":
+        return this.valueAddress(node.ins[o.index]!);
+      case "out":
+        return this.valueAddress(node.outs[o.index]!);
+      case "const":
+        return this.placed.address(this.pool.add(o.tensor, o.name, o.storage));
+      case "work":
+        return this.slotAddress(this.slots.workSlot(node, o.id));
+    }
+  }
+
+  private call(node: Node, step: Step): Call {
+    return {
+      kernel: this.table.intern(step.kernel),
+      bases: step.operands.map((o) => this.operandAddress(node, o)),
+      args: step.args,
+      label: node.name || node.op.name,
     };
-    const bound = this.bindConstants();
-    const decode = decodeStep;
-    const placed = placeConstants(this.pool, BASE_ADDRESS, intern, decode);
-    const blocks: Block[] = this.slots.map((s) => ({ ...s }));
-    const plan = planMemory(blocks);
-    const arenaBase = placed.end;
-    const slotAddress = (slot: number): number => arenaBase + plan.offsets[slot]!;
-    const valueAddress = (v: Value): number => {
-      const slot = this.slotOf.get(v);
-      return slot === undefined ? placed.address(bound.get(v)!) : slotAddress(slot);
-    };
-    const nodes: CompiledNode[] = [];
+  }
+
+  private port(v: Value, name: string): Port {
+    return { name, type: typeOf(this.graph, v), offset: this.valueAddress(v) };
+  }
+
+  result(): CompileResult {
+    const { graph } = this;
     const steps: Call[] = [];
-    for (const { node, implementation } of this.schedule) {
+    const nodes = this.schedule.map(({ node, implementation }): CompiledNode => {
       const firstStep = steps.length;
-      for (const step of implementation.steps) {
-        const bases = step.operands.map((o) => {
-          if (o.kind === "in") return valueAddress(node.ins[o.index]!);
-          if (o.kind === "out") return valueAddress(node.outs[o.index]!);
-          if (o.kind === "const") return placed.address(this.pool.add(o.tensor, o.name, o.storage));
-          return slotAddress(this.workSlots.get(this.workKey(node, o.id))!);
-        });
-        const label = node.name || node.op.name;
-        steps.push({ kernel: intern(step.kernel), bases, args: step.args, label });
-      }
-      nodes.push({
+      for (const step of implementation.steps) steps.push(this.call(node, step));
+      return {
         node,
-        ins: node.ins.map((v) => this.graph.values.get(v)!.type),
-        outs: node.outs.map((v) => this.graph.values.get(v)!.type),
+        ins: node.ins.map((v) => typeOf(graph, v)),
+        outs: node.outs.map((v) => typeOf(graph, v)),
         implementation: implementation.name,
         firstStep,
         stepCount: steps.length - firstStep,
-      });
-    }
-    const port = (v: Value, name: string): Port => ({
-      name,
-      type: this.graph.values.get(v)!.type,
-      offset: valueAddress(v),
+      };
     });
     const program: Program = {
-      name: this.graph.name,
-      kernels,
-      constants: placed.segments,
-      init: placed.init,
+      name: graph.name,
+      kernels: this.table.kernels,
+      constants: this.placed.segments,
+      init: this.placed.init,
       steps,
-      inputs: this.graph.inputs.map((v) => port(v, this.graph.values.get(v)!.name)),
-      outputs: this.graph.outputs.map((v, i) => port(v, this.graph.outputNames[i]!)),
-      memoryBytes: arenaBase + plan.arenaBytes,
-      arenaBytes: plan.arenaBytes,
-      meta: this.graph.meta,
+      inputs: graph.inputs.map((v) => this.port(v, graph.values.get(v)!.name)),
+      outputs: graph.outputs.map((v, i) => this.port(v, graph.outputNames[i]!)),
+      memoryBytes: this.placed.end + this.plan.arenaBytes,
+      arenaBytes: this.plan.arenaBytes,
+      meta: graph.meta,
     };
     return { program, nodes, isConstant: (v) => this.known.tensor(v) !== undefined };
   }
-
-  /** Adds every constant some step reads to the pool; returns the pool entry of constant values. */
-  private bindConstants(): ReadonlyMap<Value, number> {
-    const bound = new Map<Value, number>();
-    const need = (v: Value): void => {
-      if (this.slotOf.has(v) || bound.has(v)) return;
-      const tensor = this.known.tensor(v);
-      invariant(tensor !== undefined, () => `value %${v} has neither memory nor a constant`);
-      const name = this.graph.values.get(v)?.name ?? "";
-      const storage = this.known.storage(v);
-      bound.set(v, this.pool.add(tensor, name, storage && plainStorage(storage, tensor.type)));
-    };
-    for (const { node, implementation } of this.schedule) {
-      for (const step of implementation.steps) {
-        for (const o of step.operands) {
-          if (o.kind === "in") need(node.ins[o.index]!);
-          if (o.kind === "const") this.pool.add(o.tensor, o.name, o.storage);
-        }
-      }
-    }
-    this.graph.outputs.forEach(need);
-    return bound;
-  }
 }
-
-const stripName = (k: Kernel | undefined): Kernel | undefined =>
-  k === undefined ? undefined : { ...k, name: "" };
-
-const bigintText = (_: string, v: unknown): unknown => (typeof v === "bigint" ? `${v}n` : v);

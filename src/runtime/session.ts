@@ -2,7 +2,7 @@
 import type { Program } from "../kernel/program.ts";
 import { instantiateModel, type ModelArray, type ModelInstance } from "../targets/wasm/loader.ts";
 import { emitModule } from "../targets/wasm/module.ts";
-import { sameShape, type Tensor } from "../tensor/tensor.ts";
+import { sameShape, type Tensor, zeros as zerosOf } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 
 /** The time of one step of the program, in milliseconds: the median over the profiled runs. */
@@ -39,9 +39,16 @@ const WINDOW = 10;
 const median = (xs: readonly number[]): number =>
   [...xs].sort((a, b) => a - b)[Math.floor(xs.length / 2)]!;
 
-function timeRuns(model: ModelInstance, runs: number): number[] {
+/** A model with the inputs it was last given: memory is shared, so a run leaves none of them intact. */
+interface Fed {
+  readonly model: ModelInstance;
+  feeds: readonly ModelArray[];
+}
+
+function timeRuns({ model, feeds }: Fed, runs: number): number[] {
   const times: number[] = [];
   for (let i = 0; i < runs; i++) {
+    model.write(feeds);
     const start = performance.now();
     model.execute();
     times.push(performance.now() - start);
@@ -49,7 +56,7 @@ function timeRuns(model: ModelInstance, runs: number): number[] {
   return times;
 }
 
-function warmUp(model: ModelInstance): void {
+function warmUp(model: Fed): void {
   const start = performance.now();
   let before = median(timeRuns(model, MIN_WARM_UP));
   while (performance.now() - start < MAX_WARM_UP_MS) {
@@ -59,10 +66,12 @@ function warmUp(model: ModelInstance): void {
   }
 }
 
-function profile(model: ModelInstance, program: Program, runs: number): StepTime[] {
-  warmUp(model);
+function profile(fed: Fed, program: Program, runs: number): StepTime[] {
+  const { model } = fed;
+  warmUp(fed);
   const times = program.steps.map((): number[] => []);
   for (let r = 0; r < runs; r++) {
+    model.write(fed.feeds);
     for (let i = 0; i < times.length; i++) {
       const start = performance.now();
       model.step(i);
@@ -101,24 +110,28 @@ export async function createSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const { wasm } = emitModule(program);
-  let model: ModelInstance | null = await instantiateModel(wasm, undefined, options.variant);
+  const model = await instantiateModel(wasm, undefined, options.variant);
   const { variant } = model;
-  const open = (): ModelInstance => {
-    if (model === null) throw new UserError("E_ARGUMENT", `session of ${program.name} is closed`);
-    return model;
+  const zeros = program.inputs.map(({ type }) => zerosOf(type).data as ModelArray);
+  let fed: Fed | null = { model, feeds: zeros };
+  const open = (): Fed => {
+    if (fed === null) throw new UserError("E_ARGUMENT", `session of ${program.name} is closed`);
+    return fed;
   };
   return {
     variant,
     run: (feeds) => {
       checkFeeds(program, feeds);
-      const results = open().run(feeds.map((t) => t.data as ModelArray));
+      const at = open();
+      at.feeds = feeds.map((t) => t.data as ModelArray);
+      const results = at.model.run(at.feeds);
       return program.outputs.map(({ name, type }) => ({ type, data: results[name]! as never }));
     },
     warmUp: () => warmUp(open()),
     time: (runs) => timeRuns(open(), runs),
     profile: (runs) => profile(open(), program, runs),
     close: () => {
-      model = null;
+      fed = null;
     },
   };
 }
