@@ -1,0 +1,219 @@
+/** @file Program -> C source: a header, a source file and, if asked for, a weights file. */
+import type { Kernel } from "../../kernel/ir.ts";
+import type { Call, Program } from "../../kernel/program.ts";
+import { prepareKernel } from "../../kernel/transform.ts";
+import { sizeOf } from "../../tensor/dtype.ts";
+import { byteSize } from "../../tensor/tensor.ts";
+import { invariant } from "../../util/errors.ts";
+import { alignUp } from "../../util/math.ts";
+import { type CPort, emitHeader, namePorts } from "./header.ts";
+import { Helpers } from "./helpers.ts";
+import { emitKernel, type KernelFacts } from "./kernel.ts";
+import { callUses, type Layout, planLayout } from "./layout.ts";
+import { identifier, inComment, Names } from "./names.ts";
+import type { Range } from "./range.ts";
+import { literal, PORT_TYPES, typedefs } from "./types.ts";
+
+export interface COptions {
+  /** "file": weights go to `<name>_weights.bin`, which the caller passes in. Default "inline". */
+  readonly weights?: "inline" | "file";
+  /** Begins the names of files, functions and macros; default "model". */
+  readonly name?: string;
+}
+
+export interface CSource {
+  /** Contents by file name: `<name>.c`, `<name>.h` and `<name>_weights.bin`. */
+  readonly files: ReadonlyMap<string, Uint8Array | string>;
+  /** Memory the caller provides. */
+  readonly arenaBytes: number;
+  /** Constant bytes in the source or beside it. */
+  readonly weightsBytes: number;
+}
+
+const PRELUDE = `
+#if !defined(__GNUC__)
+#error "needs GCC or Clang: vectors are written in the GNU extensions"
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "weights are little-endian"
+#endif
+#if defined(__FAST_MATH__)
+#error "results would change under -ffast-math"
+#endif
+
+/* A product that no addition may be fused with. */
+#if defined(__clang__)
+#define ROUNDED(...) __extension__({ __typeof__(__VA_ARGS__) rounded_value = (__VA_ARGS__); rounded_value; })
+#elif __GNUC__ >= 12
+#define ROUNDED(...) __builtin_assoc_barrier((__VA_ARGS__))
+#else
+#define ROUNDED(...) (__VA_ARGS__)
+#endif
+`;
+
+interface Source {
+  readonly program: Program;
+  readonly prefix: string;
+  readonly layout: Layout;
+  readonly beside: boolean;
+  /** Table of each used segment, or its offset in the weights file. */
+  readonly tables: ReadonlyMap<number, string>;
+  readonly functions: readonly string[];
+}
+
+/** What all calls of kernel `k` have in common. */
+function factsOf(program: Program, k: number): KernelFacts {
+  const kernel = program.kernels[k]!;
+  const calls = [...program.init, ...program.steps].filter((c) => c.kernel === k);
+  const uses = calls.map((c) => callUses(program, c));
+  const apart = kernel.buffers.filter((_, i) =>
+    uses.every((list) => {
+      const a = list[i]!;
+      return list.every(
+        (b, j) => i === j || (!a.written && !b.written) || a.begin >= b.end || b.begin >= a.end,
+      );
+    }),
+  );
+  const args = kernel.args.flatMap((a, i): [string, Range][] => {
+    if (a.type !== "i32" || calls.length === 0) return [];
+    const values = calls.map((c) => (c.args[i] === "flip" ? 0 : Number(c.args[i]) | 0));
+    return [[a.name, [Math.min(...values), Math.max(...values)]]];
+  });
+  return { apart: new Set(apart.map((b) => b.name)), args: new Map(args) };
+}
+
+function pointer(s: Source, address: number, bytes: number): string {
+  const place = s.layout.place(address, bytes);
+  if (place.segment === null) return `at(arena, ${place.offset})`;
+  const table = s.tables.get(place.segment);
+  invariant(table !== undefined, () => `C: segment ${place.segment} is not placed`);
+  if (s.beside) return `from(weights, ${Number(table) + place.offset})`;
+  return `from(${table}, ${place.offset})`;
+}
+
+function callText(s: Source, call: Call): string {
+  const kernel: Kernel = s.program.kernels[call.kernel]!;
+  const bases = kernel.buffers.map((b, i) => pointer(s, call.bases[i]!, b.size * sizeOf(b.dtype)));
+  const args = kernel.args.map((a, i) => {
+    const value = call.args[i]!;
+    return value === "flip" ? "0" : literal(a.type, a.type === "i64" ? BigInt(value) : value);
+  });
+  const list = [...bases, ...args].join(", ");
+  return `  /* ${inComment(call.label)} */\n  ${s.functions[call.kernel]}(${list});\n`;
+}
+
+function entry(s: Source, name: "init" | "run", calls: readonly Call[], first = ""): string {
+  const body = first + calls.map((c) => callText(s, c)).join("");
+  const check = ["arena", ...(s.beside ? ["weights"] : [])]
+    .map((p) => `  if (${p} == NULL || (uintptr_t)${p} % 16 != 0) return 1;\n`)
+    .join("");
+  const params = `void *arena${s.beside ? ", const void *weights" : ""}`;
+  return `int ${s.prefix}_${name}(${params}) {\n${check}${body}  return 0;\n}\n`;
+}
+
+function accessor(s: Source, p: CPort): string {
+  const where = pointer(s, p.port.offset, byteSize(p.port.type));
+  const c = PORT_TYPES[p.port.type.dtype];
+  if (p.direction === "input") {
+    return `${c} *${p.accessor}(void *arena) {\n  return ${where};\n}\n`;
+  }
+  const weights = s.beside ? ", const void *weights" : "";
+  const text = where.replace(/^at/, "from");
+  const unused = ["arena", ...(s.beside ? ["weights"] : [])]
+    .filter((name) => !text.startsWith(`from(${name},`))
+    .map((name) => `  (void)${name};\n`);
+  return (
+    `const ${c} *${p.accessor}(const void *arena${weights}) {\n` +
+    `${unused.join("")}  return ${text};\n}\n`
+  );
+}
+
+function table(name: string, label: string, bytes: Uint8Array): string {
+  const lines: string[] = [];
+  for (let i = 0; i < bytes.length; i += 24) {
+    lines.push(`  ${bytes.subarray(i, i + 24).join(", ")},\n`);
+  }
+  return (
+    `/* ${inComment(label)} */\nstatic const uint8_t ${name}[${bytes.length}] ` +
+    `__attribute__((aligned(16))) = {\n${lines.join("")}};\n`
+  );
+}
+
+/** The weights file and where each used segment begins in it. */
+function packWeights(program: Program, used: readonly number[]): [Uint8Array, Map<number, number>] {
+  const offsets = new Map<number, number>();
+  let end = 0;
+  for (const i of used) {
+    offsets.set(i, end);
+    end = alignUp(end + program.constants[i]!.bytes.length, 16);
+  }
+  const out = new Uint8Array(end);
+  for (const [i, offset] of offsets) out.set(program.constants[i]!.bytes, offset);
+  return [out, offsets];
+}
+
+const HELPERS_OF_MEMORY = `
+static inline void *at(void *arena, size_t offset) {
+  return (char *)arena + offset;
+}
+
+static inline const void *from(const void *memory, size_t offset) {
+  return (const char *)memory + offset;
+}
+`;
+
+/** C99 with GNU vectors that computes the program; no allocation, no writable globals, no libm. */
+export function emitC(program: Program, options: COptions = {}): CSource {
+  const prefix = identifier(options.name ?? "model");
+  const beside = options.weights === "file";
+  const layout = planLayout(program);
+  const names = new Names();
+  for (const entryPoint of ["init", "run"]) names.reserve(`${prefix}_${entryPoint}`);
+  const ports = namePorts(program, prefix, names);
+  const calls = [...program.init, ...program.steps];
+  const called = program.kernels.map((_, k) => calls.some((c) => c.kernel === k));
+  const functions = program.kernels.map((k) => names.make(`run_${k.name}`));
+  const [packed, offsets] = packWeights(program, layout.used);
+  const label = (i: number): string => program.constants[i]!.name;
+  const tables = new Map(
+    layout.used.map((i) => [i, beside ? String(offsets.get(i)) : names.make(`data_${label(i)}`)]),
+  );
+  const s: Source = { program, prefix, layout, beside, tables, functions };
+  const h = new Helpers();
+  const bodies = program.kernels.flatMap((k, i) =>
+    called[i] ? [emitKernel(h, prepareKernel(k), functions[i]!, factsOf(program, i))] : [],
+  );
+  const copies = layout.copied.map(({ segment, offset }) => {
+    const source = beside ? `from(weights, ${tables.get(segment)})` : tables.get(segment);
+    const size = program.constants[segment]!.bytes.length;
+    return `  memcpy(at(arena, ${offset}), ${source}, ${size});\n`;
+  });
+  const code = [
+    h.text(),
+    ...(beside
+      ? []
+      : layout.used.map((i) => table(tables.get(i)!, label(i), program.constants[i]!.bytes))),
+    ...bodies,
+    entry(s, "init", program.init, copies.join("")),
+    entry(s, "run", program.steps),
+    ...ports.map((p) => accessor(s, p)),
+  ].join("\n");
+  const weightsBytes = beside ? packed.length : null;
+  const source =
+    `/* ${inComment(program.name)}, compiled by tersor: see ${prefix}.h. */\n` +
+    `#include "${prefix}.h"\n\n#include <string.h>\n${PRELUDE}\n` +
+    `${typedefs(code)}${HELPERS_OF_MEMORY}\n${code}`;
+  const header = emitHeader({
+    program,
+    prefix,
+    ports,
+    arenaBytes: layout.arenaBytes,
+    weightsBytes,
+  });
+  const files = new Map<string, Uint8Array | string>([
+    [`${prefix}.c`, source],
+    [`${prefix}.h`, header],
+  ]);
+  if (beside) files.set(`${prefix}_weights.bin`, packed);
+  return { files, arenaBytes: layout.arenaBytes, weightsBytes: packed.length };
+}

@@ -1,0 +1,136 @@
+/** @file The public header of a model in C: sizes, accessors and an example. Valid C99 and C++. */
+import type { Port, Program } from "../../kernel/program.ts";
+import { byteSize, elementCount } from "../../tensor/tensor.ts";
+import { identifier, inComment, type Names } from "./names.ts";
+import { literal, PORT_TYPES } from "./types.ts";
+
+/** A port with its names in C. */
+export interface CPort {
+  readonly port: Port;
+  readonly direction: "input" | "output";
+  /** The accessor function. */
+  readonly accessor: string;
+  /** What its macros begin with. */
+  readonly macro: string;
+}
+
+export interface HeaderFacts {
+  readonly program: Program;
+  readonly prefix: string;
+  readonly ports: readonly CPort[];
+  readonly arenaBytes: number;
+  /** Bytes of the weights file, or null when the weights are in the source. */
+  readonly weightsBytes: number | null;
+}
+
+export function namePorts(program: Program, prefix: string, names: Names): CPort[] {
+  const make = (port: Port, direction: "input" | "output"): CPort => {
+    const accessor = names.make(`${prefix}_${direction}_${identifier(port.name)}`);
+    return { port, direction, accessor, macro: accessor.toUpperCase() };
+  };
+  return [
+    ...program.inputs.map((p) => make(p, "input")),
+    ...program.outputs.map((p) => make(p, "output")),
+  ];
+}
+
+function describePort({ port, direction, accessor, macro }: CPort): string {
+  const { dtype, shape, quant } = port.type;
+  const dims = shape.length === 0 ? "1" : shape.join(", ");
+  const lines = [
+    `/* ${direction} ${inComment(JSON.stringify(port.name))}: ${dtype}[${shape.join(",")}] */`,
+    `#define ${macro}_LENGTH ${elementCount(shape)}`,
+    `#define ${macro}_BYTES ${byteSize(port.type)}`,
+    `#define ${macro}_RANK ${shape.length}`,
+    `#define ${macro}_SHAPE {${dims}}`,
+    `#define ${macro}_DTYPE "${dtype}"`,
+  ];
+  if (quant !== undefined && quant.axis === null) {
+    lines.push(
+      "/* elements stand for SCALE * (element - ZERO_POINT) */",
+      `#define ${macro}_SCALE ${literal("f32", quant.scale[0]!)}`,
+      `#define ${macro}_ZERO_POINT ${quant.zeroPoint[0]}`,
+    );
+  } else if (quant !== undefined) {
+    lines.push(
+      `/* elements stand for SCALES[i] * (element - ZERO_POINTS[i]), i along AXIS */`,
+      `#define ${macro}_AXIS ${quant.axis}`,
+      `#define ${macro}_SCALES {${quant.scale.map((s) => literal("f32", s)).join(", ")}}`,
+      `#define ${macro}_ZERO_POINTS {${quant.zeroPoint.join(", ")}}`,
+    );
+  }
+  const c = PORT_TYPES[dtype];
+  lines.push(
+    direction === "input"
+      ? `${c} *${accessor}(void *arena);`
+      : `const ${c} *${accessor}(const void *arena${"WEIGHTS"});`,
+  );
+  return lines.join("\n");
+}
+
+function example(facts: HeaderFacts): string {
+  const { prefix, ports } = facts;
+  const P = prefix.toUpperCase();
+  const beside = facts.weightsBytes !== null;
+  const input = ports.find((p) => p.direction === "input");
+  const output = ports.find((p) => p.direction === "output");
+  const weights = beside ? ", weights" : "";
+  const lines = [
+    `static unsigned char arena[${P}_ARENA_BYTES] __attribute__((aligned(16)));`,
+    `${prefix}_init(arena${weights});                      once`,
+    ...(input === undefined
+      ? []
+      : [`memcpy(${input.accessor}(arena), data, ${input.macro}_BYTES);`]),
+    `${prefix}_run(arena${weights});                       for each inference`,
+    ...(output === undefined ? [] : [`use(${output.accessor}(arena${weights}));`]),
+  ];
+  return lines.map((l) => ` *   ${l}\n`).join("");
+}
+
+/** The text of the header. */
+export function emitHeader(facts: HeaderFacts): string {
+  const { program, prefix, ports, arenaBytes, weightsBytes } = facts;
+  const P = prefix.toUpperCase();
+  const weights = weightsBytes === null ? "" : ", const void *weights";
+  const about =
+    weightsBytes === null
+      ? ""
+      : `\n/* Contents of ${prefix}_weights.bin, 16-byte aligned; must stay while the model is used. */\n` +
+        `#define ${P}_WEIGHTS_BYTES ${weightsBytes}\n`;
+  return `/*
+ * ${inComment(program.name)}, compiled by tersor.
+ *
+${example(facts)} *
+ * Compile ${prefix}.c as gnu99 or later with GCC 9 or Clang 10 or later, for a little-endian machine. Useful
+ * flags: -O3 -fno-math-errno, -march=native or your chip's. Sums of products may use fused
+ * multiply-add: with GCC -ffp-contract=fast allows it, with Clang -ffp-contract=on;
+ * -ffp-contract=off gives the same bits on every machine. Never -ffast-math.
+ */
+#ifndef ${P}_H
+#define ${P}_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Memory for one instance, 16-byte aligned; it need not be cleared. */
+#define ${P}_ARENA_BYTES ((size_t)${arenaBytes})
+${about}
+/* Call once per arena. Returns 0, or 1 when a pointer is null or not 16-byte aligned. */
+int ${prefix}_init(void *arena${weights});
+
+/* One inference; inputs may be overwritten. Returns as init does. */
+int ${prefix}_run(void *arena${weights});
+
+${ports.map(describePort).join("\n\n").replaceAll("WEIGHTS);", `${weights});`)}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+`;
+}
