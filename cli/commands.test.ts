@@ -85,6 +85,15 @@ suite("commands on a small model", { concurrency: 4 }, () => {
     assert.equal(model.run({ x: new Float32Array(64) }).y.length, 4);
   });
 
+  test("compile --target c writes source and header", async () => {
+    const out = await json("compile", "model.onnx", "--target", "c", "--out", "c", "--name", "net");
+    assert.deepEqual(readdirSync(join(folder, "c")).sort(), ["net.c", "net.h"]);
+    assert.deepEqual(Object.keys(out["artefacts"] as object).sort(), ["c", "h"]);
+    const single = await run("compile", "model.onnx", "--target", "c", "--single", "--out", "c");
+    assert.equal(single.code, 1);
+    assert.match(single.stderr, /--single/);
+  });
+
   test("compile --dry-run writes nothing", async () => {
     const { code, stdout } = await run("compile", "model.onnx", "--out", "absent", "--dry-run");
     assert.equal(code, 0);

@@ -1,8 +1,11 @@
-/** @file `tersor compile`: a model as a module, its loader and its types. */
+/** @file `tersor compile`: a model as a module, its loader and its types, or as C source. */
 import { gzipSync } from "node:zlib";
 import { Argument, Command, Option } from "commander";
+import type { Program } from "../src/kernel/program.ts";
 import { cleanGraph, compile } from "../src/pipeline.ts";
+import { emitC } from "../src/targets/c/emit.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
+import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
 import { bytes, table } from "./format.ts";
 import { type CommonOptions, makeIo } from "./io.ts";
@@ -10,6 +13,7 @@ import { type ModelOptions, openForCommand, withCommon, withModel } from "./opti
 
 interface Options extends CommonOptions, ModelOptions {
   readonly out: string;
+  readonly target: "wasm" | "c";
   readonly weights: "inline" | "file";
   readonly single?: boolean;
   readonly name: string;
@@ -21,9 +25,14 @@ export const compileCommand = (): Command =>
   withCommon(
     withModel(
       new Command("compile")
-        .description("write a model as a .wasm module with its .js loader and .d.ts types")
+        .description("write a model as a .wasm module with its .js loader and .d.ts types, or as C")
         .addArgument(new Argument("<model>", ".onnx or .tflite file"))
         .requiredOption("--out <folder>", "where to write")
+        .addOption(
+          new Option("--target <target>", "a WebAssembly module, or C source with a header")
+            .choices(["wasm", "c"])
+            .default("wasm"),
+        )
         .option("--name <name>", "file name without extension", "model")
         .addOption(
           new Option("--weights <where>", "in the module, or in a .bin file beside it")
@@ -40,20 +49,8 @@ function compileModel(path: string, options: Options): void {
   const io = makeIo(options);
   const { graph } = openForCommand(path, options, io);
   const { program } = compile(options.clean ? cleanGraph(graph) : graph);
-  const { files, module } = writeArtefact(program, {
-    weights: options.weights,
-    inline: options.single === true,
-    fileName: options.name,
-  });
-  const gzip = [...files]
-    .filter(([name]) => !name.endsWith(".d.ts"))
-    .reduce((n, [, content]) => n + gzipSync(content, { level: 9 }).length, 0);
-  const sizes = {
-    code: module.codeBytes,
-    weights: module.weightsBytes,
-    total: module.wasm.length + (module.weights?.length ?? 0),
-    gzip,
-  };
+  const { files, sizes } =
+    options.target === "c" ? asC(program, options) : asWasm(program, options);
   const written = options.dryRun
     ? [...files.keys()].map((name) => `${options.out}/${name}`)
     : writeFiles(options.out, files);
@@ -70,15 +67,70 @@ function compileModel(path: string, options: Options): void {
     steps: program.steps.length,
     artefacts,
   });
-  const rows = [
-    ["code", bytes(sizes.code), "module without weights"],
+  io.print(table(sizeRows(sizes, program, options), { width: io.width, right: [1] }));
+  for (const file of written) io.print(`${options.dryRun ? "would write" : "wrote"} ${file}`);
+  if (options.dryRun) return;
+  io.print(
+    options.target === "c"
+      ? `next: see ${options.name}.h; cc -O3 -fno-math-errno -c ${options.name}.c`
+      : `next: import { load } from "./${options.name}.js"; const model = await load();`,
+  );
+}
+
+interface Sizes {
+  readonly code: number;
+  readonly weights: number;
+  readonly total: number;
+  readonly gzip: number;
+}
+
+interface Compiled {
+  readonly files: ReadonlyMap<string, Uint8Array | string>;
+  readonly sizes: Sizes;
+}
+
+function gzipBytes(files: Compiled["files"]): number {
+  return [...files]
+    .filter(([name]) => !name.endsWith(".d.ts"))
+    .reduce((n, [, content]) => n + gzipSync(content, { level: 9 }).length, 0);
+}
+
+function asWasm(program: Program, options: Options): Compiled {
+  const { files, module } = writeArtefact(program, {
+    weights: options.weights,
+    inline: options.single === true,
+    fileName: options.name,
+  });
+  const sizes = {
+    code: module.codeBytes,
+    weights: module.weightsBytes,
+    total: module.wasm.length + (module.weights?.length ?? 0),
+    gzip: gzipBytes(files),
+  };
+  return { files, sizes };
+}
+
+/** Sizes are those of the text: what it compiles to depends on the compiler. */
+function asC(program: Program, options: Options): Compiled {
+  if (options.single === true) {
+    throw new UserError("E_ARGUMENT", "--single puts a module into a .js file", {
+      where: "--single",
+      hint: "leave it out with --target c: weights are in the .c file already",
+    });
+  }
+  const { files, weightsBytes } = emitC(program, options);
+  const total = [...files.values()].reduce((n, content) => n + content.length, 0);
+  const code = total - (options.weights === "file" ? weightsBytes : 0);
+  return { files, sizes: { code, weights: weightsBytes, total, gzip: gzipBytes(files) } };
+}
+
+function sizeRows(sizes: Sizes, program: Program, options: Options): string[][] {
+  const c = options.target === "c";
+  const source = options.weights === "file" ? "source text" : "source text, weights written out";
+  return [
+    ["code", bytes(sizes.code), c ? source : "module without weights"],
     ["weights", bytes(sizes.weights), options.weights === "file" ? "in the .bin file" : ""],
-    ["gzip", bytes(sizes.gzip), "module and loader as sent over the network"],
+    ["gzip", bytes(sizes.gzip), c ? "source" : "module and loader as sent over the network"],
     ["arena", bytes(program.arenaBytes), "activations and scratch while running"],
   ];
-  io.print(table(rows, { width: io.width, right: [1] }));
-  for (const file of written) io.print(`${options.dryRun ? "would write" : "wrote"} ${file}`);
-  if (!options.dryRun) {
-    io.print(`next: import { load } from "./${options.name}.js"; const model = await load();`);
-  }
 }

@@ -11,3 +11,4 @@ export * from "./data/index.ts";
 export { openSource, type SourceOptions } from "./data/node.ts";
 export { filesBeside } from "./formats/onnx/external.ts";
 export { openModel } from "./node.ts";
+export { type COptions, type CSource, emitC } from "./targets/c/emit.ts";

@@ -1,4 +1,6 @@
-/** @file Program -> C source: a header, a source file and, if asked for, a weights file. */
+/**
+ * @file Program -> C source: a header, a source file and, if asked for, a weights file. The entry `tersor/c`.
+ */
 import type { Kernel } from "../../kernel/ir.ts";
 import type { Call, Program } from "../../kernel/program.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
