@@ -39,6 +39,11 @@ test("one outlier: min-max keeps it, percentile, mse and entropy do not", () => 
   }
 });
 
+test("entropy keeps the full range of a few values, which leave the histogram nearly empty", () => {
+  const values = normals(800).map((x) => Math.abs(x) ** 3);
+  assert.equal(rangeOf(statsOf(values), { kind: "entropy" }).max, Math.max(...values));
+});
+
 test("percentile leaves out what it says", () => {
   const values = Array.from({ length: 10_000 }, (_, i) => (i + 1) / 10_000);
   const { min, max } = rangeOf(statsOf(values), { kind: "percentile", p: 90 });

@@ -46,12 +46,16 @@ function chosen(stats: ValueStats, observer: Observer): Range {
       return percentile(stats, observer.p ?? 99.99);
     case "mse":
       return leastError(stats);
-    default: {
+    case "entropy": {
+      if (stats.count < LEAST_FOR_ENTROPY) return { min: stats.min, max: stats.max };
       const amax = entropyThreshold(stats);
       return { min: -amax, max: amax };
     }
   }
 }
+
+/** Fewer values leave most bins empty, and the divergence then rewards clipping: the full range is kept. */
+const LEAST_FOR_ENTROPY = 16 * BINS;
 
 /** Smallest bin edges that leave no more than 100 - p percent of the values beyond, half on each side. */
 function percentile(stats: ValueStats, p: number): Range {
