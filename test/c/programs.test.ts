@@ -54,7 +54,8 @@ test("the header is C++, and an input's name may be anything", (t) => {
   try {
     const small = smallProgram();
     const inputs = small.inputs.map((p, i) => ({ ...p, name: ["*/ int", "INT"][i]! }));
-    const { files } = emitC({ ...small, inputs, name: "class ??/\n */" }, { name: "int" });
+    const steps = small.steps.map((s) => ({ ...s, label: "i8x3 mem_thing /* f32x5" }));
+    const { files } = emitC({ ...small, inputs, steps, name: "class ??/\n */" }, { name: "int" });
     for (const [name, content] of files) writeFileSync(join(folder, name), content);
     const main = `#include "int.h"\nint main() { return int_input_int(0) == 0 && int_input_INT_2(0) == 0; }\n`;
     writeFileSync(join(folder, "main.cc"), main);

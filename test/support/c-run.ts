@@ -24,7 +24,7 @@ export const STRICT = ["-std=gnu99", "-O2", "-Wall", "-Wextra", "-Werror"];
 function accessors(program: Program, prefix: string): { ins: string[]; outs: string[] } {
   const names = new Names();
   const make = (kind: string, name: string): string =>
-    names.make(`${prefix}_${kind}_${identifier(name)}`);
+    names.make(`${prefix}_${kind}_${identifier(name)}`, false);
   const ins = program.inputs.map((p) => make("input", p.name));
   return { ins, outs: program.outputs.map((p) => make("output", p.name)) };
 }

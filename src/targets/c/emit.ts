@@ -19,7 +19,7 @@ import { literal, PORT_TYPES, typedefs } from "./types.ts";
 export interface COptions {
   /** "file": weights go to `<name>_weights.bin`, which the caller passes in. Default "inline". */
   readonly weights?: "inline" | "file";
-  /** Begins the names of files, functions and macros; default "model". */
+  /** Begins the names of files and, as an identifier, of functions and macros; default "model". */
   readonly name?: string;
 }
 
@@ -86,11 +86,11 @@ function factsOf(program: Program, k: number): KernelFacts {
 
 function pointer(s: Source, address: number, bytes: number): string {
   const place = s.layout.place(address, bytes);
-  if (place.segment === null) return `at(arena, ${place.offset})`;
+  if (place.segment === null) return `arena_at(arena, ${place.offset})`;
   const table = s.tables.get(place.segment);
   invariant(table !== undefined, () => `C: segment ${place.segment} is not placed`);
-  if (s.beside) return `from(weights, ${Number(table) + place.offset})`;
-  return `from(${table}, ${place.offset})`;
+  if (s.beside) return `bytes_at(weights, ${Number(table) + place.offset})`;
+  return `bytes_at(${table}, ${place.offset})`;
 }
 
 function callText(s: Source, call: Call): string {
@@ -120,9 +120,9 @@ function accessor(s: Source, p: CPort): string {
     return `${c} *${p.accessor}(void *arena) {\n  return ${where};\n}\n`;
   }
   const weights = s.beside ? ", const void *weights" : "";
-  const text = where.replace(/^at/, "from");
+  const text = where.replace(/^arena_at/, "bytes_at");
   const unused = ["arena", ...(s.beside ? ["weights"] : [])]
-    .filter((name) => !text.startsWith(`from(${name},`))
+    .filter((name) => !text.startsWith(`bytes_at(${name},`))
     .map((name) => `  (void)${name};\n`);
   return (
     `const ${c} *${p.accessor}(const void *arena${weights}) {\n` +
@@ -155,18 +155,19 @@ function packWeights(program: Program, used: readonly number[]): [Uint8Array, Ma
 }
 
 const HELPERS_OF_MEMORY = `
-static inline void *at(void *arena, size_t offset) {
+static inline void *arena_at(void *arena, size_t offset) {
   return (char *)arena + offset;
 }
 
-static inline const void *from(const void *memory, size_t offset) {
+static inline const void *bytes_at(const void *memory, size_t offset) {
   return (const char *)memory + offset;
 }
 `;
 
 /** C99 with GNU vectors that computes the program; no allocation, no writable globals, no libm. */
 export function emitC(program: Program, options: COptions = {}): CSource {
-  const prefix = identifier(options.name ?? "model");
+  const file = options.name ?? "model";
+  const prefix = identifier(file);
   const beside = options.weights === "file";
   const layout = planLayout(program);
   const names = new Names();
@@ -174,11 +175,14 @@ export function emitC(program: Program, options: COptions = {}): CSource {
   const ports = namePorts(program, prefix, names);
   const calls = [...program.init, ...program.steps];
   const called = program.kernels.map((_, k) => calls.some((c) => c.kernel === k));
-  const functions = program.kernels.map((k) => names.make(`run_${k.name}`));
+  const functions = program.kernels.map((k) => names.make(`run_${k.name}`, false));
   const [packed, offsets] = packWeights(program, layout.used);
   const label = (i: number): string => program.constants[i]!.name;
   const tables = new Map(
-    layout.used.map((i) => [i, beside ? String(offsets.get(i)) : names.make(`data_${label(i)}`)]),
+    layout.used.map((i) => [
+      i,
+      beside ? String(offsets.get(i)) : names.make(`data_${label(i)}`, false),
+    ]),
   );
   const s: Source = { program, prefix, layout, beside, tables, functions };
   const h = new Helpers();
@@ -186,9 +190,9 @@ export function emitC(program: Program, options: COptions = {}): CSource {
     called[i] ? [emitKernel(h, prepareKernel(k), functions[i]!, factsOf(program, i))] : [],
   );
   const copies = layout.copied.map(({ segment, offset }) => {
-    const source = beside ? `from(weights, ${tables.get(segment)})` : tables.get(segment);
+    const source = beside ? `bytes_at(weights, ${tables.get(segment)})` : tables.get(segment);
     const size = program.constants[segment]!.bytes.length;
-    return `  memcpy(at(arena, ${offset}), ${source}, ${size});\n`;
+    return `  memcpy(arena_at(arena, ${offset}), ${source}, ${size});\n`;
   });
   const code = [
     h.text(),
@@ -202,20 +206,21 @@ export function emitC(program: Program, options: COptions = {}): CSource {
   ].join("\n");
   const weightsBytes = beside ? packed.length : null;
   const source =
-    `/* ${inComment(program.name)}, compiled by tersor: see ${prefix}.h. */\n` +
-    `#include "${prefix}.h"\n\n#include <string.h>\n${PRELUDE}\n` +
+    `/* ${inComment(program.name)}, compiled by tersor: see ${inComment(file)}.h. */\n` +
+    `#include "${file}.h"\n\n#include <string.h>\n${PRELUDE}\n` +
     `${typedefs(code)}${HELPERS_OF_MEMORY}\n${code}`;
   const header = emitHeader({
     program,
+    file,
     prefix,
     ports,
     arenaBytes: layout.arenaBytes,
     weightsBytes,
   });
   const files = new Map<string, Uint8Array | string>([
-    [`${prefix}.c`, source],
-    [`${prefix}.h`, header],
+    [`${file}.c`, source],
+    [`${file}.h`, header],
   ]);
-  if (beside) files.set(`${prefix}_weights.bin`, packed);
+  if (beside) files.set(`${file}_weights.bin`, packed);
   return { files, arenaBytes: layout.arenaBytes, weightsBytes: packed.length };
 }

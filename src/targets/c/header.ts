@@ -16,6 +16,8 @@ export interface CPort {
 
 export interface HeaderFacts {
   readonly program: Program;
+  /** File name without extension. */
+  readonly file: string;
   readonly prefix: string;
   readonly ports: readonly CPort[];
   readonly arenaBytes: number;
@@ -25,7 +27,7 @@ export interface HeaderFacts {
 
 export function namePorts(program: Program, prefix: string, names: Names): CPort[] {
   const make = (port: Port, direction: "input" | "output"): CPort => {
-    const accessor = names.make(`${prefix}_${direction}_${identifier(port.name)}`);
+    const accessor = names.make(`${prefix}_${direction}_${identifier(port.name)}`, false);
     return { port, direction, accessor, macro: accessor.toUpperCase() };
   };
   return [
@@ -34,7 +36,8 @@ export function namePorts(program: Program, prefix: string, names: Names): CPort
   ];
 }
 
-function describePort({ port, direction, accessor, macro }: CPort): string {
+/** `weights`: the parameter that outputs take besides the arena, or nothing. */
+function describePort({ port, direction, accessor, macro }: CPort, weights: string): string {
   const { dtype, shape, quant } = port.type;
   const dims = shape.length === 0 ? "1" : shape.join(", ");
   const lines = [
@@ -63,7 +66,7 @@ function describePort({ port, direction, accessor, macro }: CPort): string {
   lines.push(
     direction === "input"
       ? `${c} *${accessor}(void *arena);`
-      : `const ${c} *${accessor}(const void *arena${"WEIGHTS"});`,
+      : `const ${c} *${accessor}(const void *arena${weights});`,
   );
   return lines.join("\n");
 }
@@ -90,21 +93,23 @@ function example(facts: HeaderFacts): string {
 /** The text of the header. */
 export function emitHeader(facts: HeaderFacts): string {
   const { program, prefix, ports, arenaBytes, weightsBytes } = facts;
+  const file = inComment(facts.file);
   const P = prefix.toUpperCase();
   const weights = weightsBytes === null ? "" : ", const void *weights";
   const about =
     weightsBytes === null
       ? ""
-      : `\n/* Contents of ${prefix}_weights.bin, 16-byte aligned; must stay while the model is used. */\n` +
+      : `\n/* Contents of ${file}_weights.bin, 16-byte aligned; must stay while the model is used. */\n` +
         `#define ${P}_WEIGHTS_BYTES ${weightsBytes}\n`;
   return `/*
  * ${inComment(program.name)}, compiled by tersor.
  *
 ${example(facts)} *
- * Compile ${prefix}.c as gnu99 or later with GCC 9 or Clang 10 or later, for a little-endian machine. Useful
- * flags: -O3 -fno-math-errno, -march=native or your chip's. Sums of products may use fused
- * multiply-add: with GCC -ffp-contract=fast allows it, with Clang -ffp-contract=on;
- * -ffp-contract=off gives the same bits on every machine. Never -ffast-math.
+ * Compile ${file}.c as gnu99 or later with GCC 9 or Clang 10 or later, for a little-endian
+ * machine. Useful flags: -O3 -fno-math-errno (else link with -lm), -march=native or your chip's.
+ * Sums of products may use fused multiply-add: GCC 12 or later does so with -ffp-contract=fast, its
+ * default, Clang with -ffp-contract=on, its default. With -ffp-contract=off, which older GCC needs,
+ * the bits are the same on every machine. Never -ffast-math.
  */
 #ifndef ${P}_H
 #define ${P}_H
@@ -125,7 +130,7 @@ int ${prefix}_init(void *arena${weights});
 /* One inference; inputs may be overwritten. Returns as init does. */
 int ${prefix}_run(void *arena${weights});
 
-${ports.map(describePort).join("\n\n").replaceAll("WEIGHTS);", `${weights});`)}
+${ports.map((p) => describePort(p, weights)).join("\n\n")}
 
 #ifdef __cplusplus
 }

@@ -87,13 +87,24 @@ function product(w: Writer, x: Extract<Expr, { kind: "binary" }>, rounded: boole
   return rounded ? `ROUNDED(${bare(text)})` : text;
 }
 
+/** i32 arithmetic that cannot overflow, with no more parentheses than C needs. */
+function plain(w: Writer, x: Extract<Expr, { kind: "binary" }>): string {
+  const { op } = x;
+  if (op === "mul") return `(${expr(w, x.a)} * ${expr(w, x.b)})`;
+  const term = (e: Expr, first: boolean): string => {
+    const text = expr(w, e);
+    if (e.kind !== "binary" || !isPlain(w, e)) return text;
+    return first || e.op === "mul" ? bare(text) : text;
+  };
+  const b = x.b.kind === "const" ? Number(x.b.value) : 0;
+  if (op === "add" && b < 0) return `(${term(x.a, true)} - ${-b})`;
+  return `(${term(x.a, true)} ${op === "add" ? "+" : "-"} ${term(x.b, false)})`;
+}
+
 function binary(w: Writer, x: Extract<Expr, { kind: "binary" }>, rounded: boolean): string {
   const { op } = x;
   if (op === "mul" && isFloatElem(elemOf(x.type))) return product(w, x, rounded);
-  if (isPlain(w, x)) {
-    const infix = { add: "+", sub: "-", mul: "*" }[op as "add"];
-    return `(${expr(w, x.a)} ${infix} ${expr(w, x.b)})`;
-  }
+  if (isPlain(w, x)) return plain(w, x);
   const keeps = !COMPARISONS.has(op) && op !== "div";
   return binaryText(w.h, op, x.a.type, expr(w, x.a, keeps), expr(w, x.b, keeps));
 }

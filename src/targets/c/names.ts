@@ -10,12 +10,12 @@ const RESERVED = new Set(
     "register reinterpret_cast requires restrict return short signed size_t sizeof static " +
     "static_assert static_cast struct switch template this thread_local throw true try typedef " +
     "typeid typename typeof uint8_t uint16_t uint32_t uint64_t union unsigned using virtual void " +
-    "volatile wchar_t while xor xor_eq linux unix at from"
+    "volatile wchar_t while xor xor_eq linux unix arena_at bytes_at rounded_value"
   ).split(" "),
 );
 /** Names the emitter gives to types and helper functions. */
 const OWN =
-  /^(mem|math)_|(^|_)[iuf]\d+(x\d+)?(_|$)|_bf16$|^(splat|load|store)_|^(NULL|ROUNDED|U?INT\d.*)$/;
+  /^(mem|math|load|store|shuffle)_|(^|_)(bf16|[iuf](8|16|32|64)(x\d+)?(_mem)?)$|^(NULL|ROUNDED|U?INT\d.*)$/;
 
 /** Any text as the letters, digits and underscores of an identifier. */
 export function identifier(text: string): string {
@@ -36,9 +36,10 @@ export class Names {
     this.used.add(name.toLowerCase());
   }
 
-  make(text: string): string {
+  /** `local`: a name inside a function, where it could hide a helper. */
+  make(text: string, local = true): string {
     const plain = identifier(text);
-    const base = RESERVED.has(plain) || OWN.test(plain) ? `v_${plain}` : plain;
+    const base = RESERVED.has(plain) || (local && OWN.test(plain)) ? `v_${plain}` : plain;
     let name = base;
     for (let i = 2; this.used.has(name.toLowerCase()); i++) name = `${base}_${i}`;
     this.reserve(name);

@@ -1,7 +1,6 @@
 /** @file How registers, buffers and constants of the kernel IR are written in C. */
 import { type Elem, elemBytes, elemOf, isVector, type KType, lanesOf } from "../../kernel/ir.ts";
-import type { DType } from "../../tensor/dtype.ts";
-import { sizeOf } from "../../tensor/dtype.ts";
+import { type DType, isDType, sizeOf } from "../../tensor/dtype.ts";
 
 const SCALARS: Readonly<Record<Elem, string>> = {
   i8: "int8_t",
@@ -45,10 +44,12 @@ export const PORT_TYPES: Readonly<Record<DType, string>> = {
 /** The type of buffer elements: memory is reused for other types, so these may alias. */
 export const memoryType = (dtype: DType): string => `mem_${dtype}`;
 
-/** Typedefs of the types whose names occur in `code`. */
+/** Typedefs of the types whose names occur in `code`, comments aside. */
 export function typedefs(code: string): string {
-  const names = new Set(code.match(/\b(?:mem_[a-z]+\d*|[iuf]\d+x\d+(?:_mem)?)\b/g));
-  return [...names].sort().map(typedef).join("");
+  const text = code.replace(/\/\*.*?\*\//gs, "");
+  const vectors = text.match(/\b[iuf](?:8|16|32|64)x\d+(?:_mem)?\b/g) ?? [];
+  const memory = (text.match(/\bmem_[a-z]+\d*\b/g) ?? []).filter((name) => isDType(name.slice(4)));
+  return [...new Set([...vectors, ...memory])].sort().map(typedef).join("");
 }
 
 function typedef(name: string): string {
