@@ -34,6 +34,7 @@ const apart = (a: Latency, b: Latency): boolean => a.highMs < b.lowMs || b.highM
 export function describeFindings(
   base: BaselineReport,
   chosen: CandidateReport | null,
+  candidates: readonly CandidateReport[],
   limits: Limits,
 ): string[] {
   if (chosen === null) {
@@ -51,7 +52,24 @@ export function describeFindings(
   } else if (speed > 1) findings.push(`It is ${digits(speed)} times faster in this engine.`);
   else findings.push(`It is ${digits(1 / speed)} times slower in this engine.`);
   findings.push(metricFinding(chosen, limits));
-  return findings;
+  const faster = fasterAlternative(chosen, candidates);
+  return faster === null ? findings : [...findings, faster];
+}
+
+/** The fastest other candidate within the limits, when it is faster beyond the noise. */
+function fasterAlternative(
+  chosen: CandidateReport,
+  candidates: readonly CandidateReport[],
+): string | null {
+  const others = candidates.filter((c) => c.accepted && c !== chosen);
+  if (others.length === 0) return null;
+  const best = others.reduce((a, b) => (b.latencyMs < a.latencyMs ? b : a));
+  const gain = chosen.latencyMs / best.latencyMs;
+  if (!apart(best.latency, chosen.latency) || gain < 1.02) return null;
+  return (
+    `${best.recipe} is ${digits(gain)} times faster than ${chosen.recipe} and takes ${best.bytes.total} bytes; ` +
+    "the objective latency would choose by speed."
+  );
 }
 
 function metricFinding({ metric, drop }: CandidateReport, limits: Limits): string {

@@ -253,7 +253,7 @@ class Run {
       candidates,
       chosen,
       layers,
-      findings: describeFindings(base, chosen, options.limits),
+      findings: describeFindings(base, chosen, candidates, options.limits),
     };
     return {
       report,
