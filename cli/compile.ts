@@ -49,7 +49,7 @@ function compileModel(path: string, options: Options): void {
   const io = makeIo(options);
   const { graph } = openForCommand(path, options, io);
   const { program } = compile(options.clean ? cleanGraph(graph) : graph);
-  const { files, sizes } =
+  const { files, sizes, arenaBytes } =
     options.target === "c" ? asC(program, options) : asWasm(program, options);
   const written = options.dryRun
     ? [...files.keys()].map((name) => `${options.out}/${name}`)
@@ -61,13 +61,13 @@ function compileModel(path: string, options: Options): void {
     model: path,
     dryRun: options.dryRun === true,
     bytes: sizes,
-    arenaBytes: program.arenaBytes,
+    arenaBytes,
     memoryBytes: program.memoryBytes,
     kernels: program.kernels.length,
     steps: program.steps.length,
     artefacts,
   });
-  io.print(table(sizeRows(sizes, program, options), { width: io.width, right: [1] }));
+  io.print(table(sizeRows(sizes, arenaBytes, options), { width: io.width, right: [1] }));
   for (const file of written) io.print(`${options.dryRun ? "would write" : "wrote"} ${file}`);
   if (options.dryRun) return;
   io.print(
@@ -87,6 +87,8 @@ interface Sizes {
 interface Compiled {
   readonly files: ReadonlyMap<string, Uint8Array | string>;
   readonly sizes: Sizes;
+  /** Activations and scratch; in C also decoded weights. */
+  readonly arenaBytes: number;
 }
 
 function gzipBytes(files: Compiled["files"]): number {
@@ -107,7 +109,7 @@ function asWasm(program: Program, options: Options): Compiled {
     total: module.wasm.length + (module.weights?.length ?? 0),
     gzip: gzipBytes(files),
   };
-  return { files, sizes };
+  return { files, sizes, arenaBytes: program.arenaBytes };
 }
 
 /** Sizes are those of the text: what it compiles to depends on the compiler. */
@@ -118,19 +120,20 @@ function asC(program: Program, options: Options): Compiled {
       hint: "leave it out with --target c: weights are in the .c file already",
     });
   }
-  const { files, weightsBytes } = emitC(program, options);
+  const { files, weightsBytes, arenaBytes } = emitC(program, options);
   const total = [...files.values()].reduce((n, content) => n + content.length, 0);
   const code = total - (options.weights === "file" ? weightsBytes : 0);
-  return { files, sizes: { code, weights: weightsBytes, total, gzip: gzipBytes(files) } };
+  const sizes = { code, weights: weightsBytes, total, gzip: gzipBytes(files) };
+  return { files, sizes, arenaBytes };
 }
 
-function sizeRows(sizes: Sizes, program: Program, options: Options): string[][] {
+function sizeRows(sizes: Sizes, arenaBytes: number, options: Options): string[][] {
   const c = options.target === "c";
   const source = options.weights === "file" ? "source text" : "source text, weights written out";
   return [
     ["code", bytes(sizes.code), c ? source : "module without weights"],
     ["weights", bytes(sizes.weights), options.weights === "file" ? "in the .bin file" : ""],
     ["gzip", bytes(sizes.gzip), c ? "source" : "module and loader as sent over the network"],
-    ["arena", bytes(program.arenaBytes), "activations and scratch while running"],
+    ["arena", bytes(arenaBytes), "activations and scratch while running"],
   ];
 }
