@@ -69,7 +69,7 @@ test("a faster candidate within the limits is named", () => {
   const small = candidate("small", 1.2, 20_000, 0);
   const quick = candidate("quick", 0.8, 40_000, 0);
   const findings = describeFindings(BASE, small, [small, quick], LIMITS);
-  assert.match(findings.at(-1)!, /quick is 1.5 times faster than small and takes 40000 bytes/);
+  assert.match(findings.at(-1)!, /quick is 1.5 times faster than small and takes 40 kB/);
   assert.equal(describeFindings(BASE, quick, [small, quick], LIMITS).length, 3);
 });
 

@@ -1,6 +1,8 @@
 /** @file Judging candidates against the limits, and saying in words only what the measurement supports. */
 import type { BaselineReport, CandidateReport, Latency, Limits } from "./types.ts";
 
+const kB = (bytes: number): string => `${Number((bytes / 1000).toPrecision(3))} kB`;
+
 const digits = (x: number): string => Number(x.toPrecision(3)).toString();
 
 /** Whether a candidate is within every limit, and what to remark. */
@@ -43,7 +45,7 @@ export function describeFindings(
   const size = base.bytes.total / chosen.bytes.total;
   const findings = [
     size > 1.01
-      ? `The artefact is ${digits(size)} times smaller: ${base.bytes.total} to ${chosen.bytes.total} bytes.`
+      ? `The artefact is ${digits(size)} times smaller: ${kB(base.bytes.total)} to ${kB(chosen.bytes.total)}.`
       : "The artefact is not smaller than the original compiled as it is.",
   ];
   const speed = base.latency.p50Ms / chosen.latency.p50Ms;
@@ -67,7 +69,7 @@ function fasterAlternative(
   const gain = chosen.latencyMs / best.latencyMs;
   if (!apart(best.latency, chosen.latency) || gain < 1.02) return null;
   return (
-    `${best.recipe} is ${digits(gain)} times faster than ${chosen.recipe} and takes ${best.bytes.total} bytes; ` +
+    `${best.recipe} is ${digits(gain)} times faster than ${chosen.recipe} and takes ${kB(best.bytes.total)}; ` +
     "the objective latency would choose by speed."
   );
 }
