@@ -4,15 +4,13 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { IMPORTERS } from "../src/formats/onnx/ops/index.ts";
+import { onnxOperators } from "../src/formats/onnx/import.ts";
 import { tfliteOperators } from "../src/formats/tflite/import.ts";
 import type { Op } from "../src/graph/op.ts";
 import { ops } from "../src/ops/index.ts";
 import { primitives } from "../src/primitives/index.ts";
 
 const FILE = join(resolve(import.meta.dirname, ".."), "docs/operators.md");
-
-const CONTROL = ["If", "Loop", "Scan"];
 
 const code = (names: readonly string[]): string => names.map((n) => `\`${n}\``).join(" ");
 
@@ -28,7 +26,7 @@ const row = (op: Op): string => {
 };
 
 function page(): string {
-  const onnx = sorted([...Object.keys(IMPORTERS), ...CONTROL]);
+  const onnx = sorted(onnxOperators());
   const own = onnx.filter((n) => !n.includes("."));
   const other = onnx.filter((n) => n.includes("."));
   const tflite = sorted(tfliteOperators());

@@ -1,5 +1,5 @@
 /** @file Reads the graph's text form (see print.ts). */
-import { DTYPES, isBig, isDType } from "../tensor/dtype.ts";
+import { isBig, isDType } from "../tensor/dtype.ts";
 import {
   elementCount,
   makeTensor,
@@ -253,6 +253,3 @@ class Parser {
     });
   }
 }
-
-/** All dtypes the text form knows; for messages. */
-export const DTYPE_NAMES = Object.keys(DTYPES);

@@ -6,6 +6,7 @@ import { createSession, type Session } from "../runtime/session.ts";
 import { emitModule } from "../targets/wasm/module.ts";
 import { dequantizeTensor } from "../tensor/quant.ts";
 import { byteSize, type Tensor, toNumbers } from "../tensor/tensor.ts";
+import { median } from "../util/math.ts";
 import type { Bytes, Latency, LayerRow, Rows } from "./types.ts";
 
 /** A graph compiled and loaded, ready to be measured. */
@@ -57,11 +58,6 @@ export async function runRows(
   }
   return outputs;
 }
-
-const median = (xs: readonly number[]): number => {
-  const s = [...xs].sort((a, b) => a - b);
-  return s[s.length >> 1] ?? Number.NaN;
-};
 
 const ROUNDS = 7;
 const ROUND_MS = 60;

@@ -10,7 +10,7 @@ import { conv } from "../ops/nn/conv.ts";
 import { compile } from "../pipeline.ts";
 import { createSession } from "../runtime/session.ts";
 import { type Tensor, tensorOf, tensorType } from "../tensor/tensor.ts";
-import { product } from "../util/math.ts";
+import { median, product } from "../util/math.ts";
 import { makeRng } from "../util/rng.ts";
 
 /** What one engine does per millisecond. */
@@ -32,8 +32,6 @@ const CONV_ATTRS = {
   dilation: [1, 1],
   groups: 1,
 } as const;
-
-const median = (xs: readonly number[]): number => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 async function timeOf(build: (g: GraphBuilder) => void): Promise<number> {
   const g = new GraphBuilder("probe");

@@ -6,8 +6,10 @@ import { isOp } from "../graph/graph.ts";
 import type { OutQuant } from "../graph/op.ts";
 import { type NodeRule, type RewriteContext, rewrite } from "../graph/rewrite.ts";
 import { lut } from "../ops/quant/lut.ts";
+import { isByte } from "../tensor/dtype.ts";
 import {
   elementCount,
+  isQuantisedByte,
   sameShape,
   type Tensor,
   type TensorType,
@@ -17,8 +19,6 @@ import {
 } from "../tensor/tensor.ts";
 import { definePass } from "./pass.ts";
 import { tryInfer } from "./rules.ts";
-
-const isByte = (t: TensorType): boolean => t.dtype === "i8" || t.dtype === "u8";
 
 /** Every value of an 8-bit type, in the order `lut` counts them. */
 function allBytes(type: TensorType, length = 256, from = 0): Tensor {
@@ -36,7 +36,7 @@ function variableOperand(node: Node, ctx: RewriteContext): number | null {
   if (at === undefined || variable.length > 1) return null;
   const types = node.ins.map((v) => ctx.typeOf(v));
   const [x, y] = [types[at]!, ctx.typeOf(node.outs[0]!)];
-  if (!isByte(x) || x.quant?.axis !== null || y.quant === undefined || !isByte(y)) return null;
+  if (!isQuantisedByte(x) || y.quant === undefined || !isByte(y.dtype)) return null;
   if (types.some((t, i) => i !== at && elementCount(t.shape) !== 1)) return null;
   if (!sameShape(x.shape, y.shape)) return null;
   const sides = node.op.axes?.(types, node.attrs)?.split("->");

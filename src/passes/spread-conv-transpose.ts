@@ -4,7 +4,7 @@ import { type NodeRule, rewrite } from "../graph/rewrite.ts";
 import { conv } from "../ops/nn/conv.ts";
 import { convTranspose } from "../ops/nn/conv-transpose.ts";
 import { depthToSpace } from "../ops/shape/depth-space.ts";
-import { type Tensor, type TensorType, tensorType, withType } from "../tensor/tensor.ts";
+import { isReal, type Tensor, tensorType, withType } from "../tensor/tensor.ts";
 import { definePass } from "./pass.ts";
 import { permuteTensor, storedConstant } from "./rules.ts";
 
@@ -24,8 +24,6 @@ function blockOf(node: Node, kernel: readonly number[]): number | null {
   if (layout !== "nhwc" || groups !== 1 || out !== undefined || !exact) return null;
   return side ?? null;
 }
-
-const isReal = (t: TensorType): boolean => t.dtype === "f32" && t.quant === undefined;
 
 const spread: NodeRule = (node, ctx) => {
   if (!isOp(node, convTranspose)) return null;

@@ -1,4 +1,5 @@
 /** @file Axes: from values to coordinates, with round tick values. */
+import { clamp } from "../util/math.ts";
 
 export interface Scale {
   readonly low: number;
@@ -15,8 +16,6 @@ function niceStep(span: number, count: number): number {
   const factor = [1, 2, 5, 10].find((f) => f * power >= rough) ?? 10;
   return factor * power;
 }
-
-const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
 /** A linear axis over [low, high]; coordinates run from `start` to `end`. */
 export function linearScale(

@@ -4,6 +4,7 @@ import { instantiateModel, type ModelArray, type ModelInstance } from "../target
 import { emitModule } from "../targets/wasm/module.ts";
 import { sameShape, type Tensor, zeros as zerosOf } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
+import { median } from "../util/math.ts";
 
 /** The time of one step of the program, in milliseconds: the median over the profiled runs. */
 export interface StepTime {
@@ -35,9 +36,6 @@ export interface SessionOptions {
 const MIN_WARM_UP = 20;
 const MAX_WARM_UP_MS = 2000;
 const WINDOW = 10;
-
-const median = (xs: readonly number[]): number =>
-  [...xs].sort((a, b) => a - b)[Math.floor(xs.length / 2)]!;
 
 /** A model with the inputs it was last given: memory is shared, so a run leaves none of them intact. */
 interface Fed {

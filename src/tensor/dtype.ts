@@ -83,6 +83,7 @@ export const sizeOf = (dtype: DType): number => DTYPES[dtype].sizeBytes;
 export const isFloat = (dtype: DType): boolean => DTYPES[dtype].kind === "float";
 export const isInteger = (dtype: DType): boolean =>
   DTYPES[dtype].kind === "int" || DTYPES[dtype].kind === "uint";
+export const isByte = (dtype: DType): dtype is "i8" | "u8" => dtype === "i8" || dtype === "u8";
 /** i64 and u64: elements are bigint. */
 export const isBig = (dtype: DType): boolean => dtype === "i64" || dtype === "u64";
 export const isDType = (name: string): name is DType => Object.hasOwn(DTYPES, name);

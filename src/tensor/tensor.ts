@@ -1,7 +1,7 @@
 /** @file Tensor types and values: row-major, contiguous, immutable by convention. */
 import { UserError } from "../util/errors.ts";
 import { product } from "../util/math.ts";
-import { DTYPES, type DType, isBig, type TypedArray } from "./dtype.ts";
+import { DTYPES, type DType, isBig, isByte, type TypedArray } from "./dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "./half.ts";
 
 /**
@@ -116,6 +116,13 @@ export function sameQuant(a: QuantParams | undefined, b: QuantParams | undefined
   if (a === undefined || b === undefined) return a === b;
   return a.axis === b.axis && sameShape(a.scale, b.scale) && sameShape(a.zeroPoint, b.zeroPoint);
 }
+
+/** f32 that stands for itself. */
+export const isReal = (t: TensorType): boolean => t.dtype === "f32" && t.quant === undefined;
+
+/** Quantised to 8 bits with one scale for the whole tensor: what tables of 256 entries can express. */
+export const isQuantisedByte = (t: Pick<TensorType, "dtype" | "quant">): boolean =>
+  isByte(t.dtype) && t.quant !== undefined && t.quant.axis === null;
 
 export const sameType = (a: TensorType, b: TensorType): boolean =>
   a.dtype === b.dtype && sameShape(a.shape, b.shape) && sameQuant(a.quant, b.quant);

@@ -9,6 +9,10 @@ export const product = (xs: readonly number[]): number => xs.reduce((a, b) => a 
 
 export const clamp = (x: number, lo: number, hi: number): number => Math.min(Math.max(x, lo), hi);
 
+/** The middle value, the upper one of two; NaN of none. */
+export const median = (xs: readonly number[]): number =>
+  [...xs].sort((a, b) => a - b)[xs.length >> 1] ?? Number.NaN;
+
 /** Round to nearest, ties to even: the one rounding of quantisation (docs/ir.md). Exact below 2^52. */
 export function roundHalfEven(x: number): number {
   const floor = Math.floor(x);

@@ -11,13 +11,12 @@ import { quantize } from "../../ops/quant/quantize.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { DTYPES } from "../../tensor/dtype.ts";
 import { quantizeTensor, quantizeValue } from "../../tensor/quant.ts";
-import { type Tensor, toNumbers } from "../../tensor/tensor.ts";
+import { isReal, type Tensor, toNumbers } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
 import type { CalibrationStats } from "./calibrate.ts";
 import { type Observer, type Range, rangeOf } from "./observer.ts";
 import { activationParams, quantizeLayer, type WeightRange } from "./params.ts";
 import {
-  isReal,
   layerMap,
   type Selection,
   type SelectionOptions,

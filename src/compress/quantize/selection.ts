@@ -6,7 +6,7 @@ import { logSoftmax, softmax } from "../../ops/reduce/softmax.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type ChannelMap, channelMap } from "../../passes/contraction.ts";
 import { attrOf, tryInfer } from "../../passes/rules.ts";
-import { type TensorType, tensorType } from "../../tensor/tensor.ts";
+import { isReal, type TensorType, tensorType } from "../../tensor/tensor.ts";
 import { layerName } from "./calibrate.ts";
 
 export interface SelectionOptions {
@@ -25,8 +25,6 @@ export interface Selection {
 }
 
 const PROBE: OutQuant = { dtype: "i8", scale: [1], zeroPoint: [0], axis: null };
-
-export const isReal = (t: TensorType): boolean => t.dtype === "f32" && t.quant === undefined;
 
 const probe = (t: TensorType): TensorType =>
   isReal(t) ? tensorType("i8", t.shape, { scale: [1], zeroPoint: [0], axis: null }) : t;

@@ -11,7 +11,7 @@ import {
   quantizeMultiplier,
   roundingDivideByPot,
 } from "../../tensor/fixed-point.ts";
-import { type QuantParams, type TensorType, tensorOf } from "../../tensor/tensor.ts";
+import { type QuantParams, tensorOf } from "../../tensor/tensor.ts";
 import { clamp } from "../../util/math.ts";
 import { core } from "../core.ts";
 import { malformed, type OpContext } from "./context.ts";
@@ -20,10 +20,6 @@ import { malformed, type OpContext } from "./context.ts";
 export type ByteRule = (q: number) => number;
 /** A rule for given input and output parameters. */
 export type ByteRuleOf = (x: QuantParams, out: OutQuant) => ByteRule;
-
-/** Whether a value is quantised to 8 bits, per tensor: what tables can express. */
-export const isByte = (t: TensorType): boolean =>
-  t.quant !== undefined && t.quant.axis === null && (t.dtype === "i8" || t.dtype === "u8");
 
 /** Emits the table of `rule` for quantised `x` and the quantised type declared for output 0. */
 export function emitTable(c: OpContext, x: Value, ruleOf: ByteRuleOf): Value {

@@ -1,14 +1,13 @@
 /** @file Element-wise functions, comparisons, and conversions between reals and integers. */
 import type { Value } from "../../graph/graph.ts";
 import type { Op, OutQuant } from "../../graph/op.ts";
-import { sameQuant } from "../../tensor/tensor.ts";
+import { isQuantisedByte, sameQuant } from "../../tensor/tensor.ts";
 import { core } from "../core.ts";
 import {
   absolute,
   type ByteRuleOf,
   emitTable,
   hardSwish,
-  isByte,
   leakyRelu,
   rescaled,
   viaFloat,
@@ -32,7 +31,7 @@ const unary =
   (op: Op<Quantisable>, rule?: ByteRuleOf): Handler =>
   (c) => {
     const x = c.in(0);
-    if (rule !== undefined && isByte(c.type(x))) return emitTable(c, x, rule);
+    if (rule !== undefined && isQuantisedByte(c.type(x))) return emitTable(c, x, rule);
     return c.emit(op, [x], c.outAttr());
   };
 
@@ -47,7 +46,7 @@ const clampTo =
     const x = c.in(0);
     const declared = c.declared();
     const same = sameQuant(c.type(x).quant, declared.quant);
-    if (!same && isByte(c.type(x))) return emitTable(c, x, rescaled(lo, hi));
+    if (!same && isQuantisedByte(c.type(x))) return emitTable(c, x, rescaled(lo, hi));
     return emitClamp(c, x, lo, hi);
   };
 
@@ -65,7 +64,7 @@ const arithmetic =
   (c) => {
     const { activation } = c.options(options);
     const ins = [c.in(0), c.in(1)];
-    const bytes = ins.every((v) => isByte(c.type(v))) && c.out() !== undefined;
+    const bytes = ins.every((v) => isQuantisedByte(c.type(v))) && c.out() !== undefined;
     const attrs = bytes ? { ...c.outAttr(), arith: c.arith } : c.outAttr();
     return activate(c, c.emit(op, ins, attrs), activation);
   };
@@ -83,20 +82,20 @@ function div(c: OpContext): Value {
 function leaky(c: OpContext): Value {
   const { alpha } = c.options(LEAKY_RELU_OPTIONS);
   const x = c.in(0);
-  if (isByte(c.type(x))) return emitTable(c, x, leakyRelu(alpha));
+  if (isQuantisedByte(c.type(x))) return emitTable(c, x, leakyRelu(alpha));
   return c.emit(core.leaky_relu, [x], { alpha, ...c.outAttr() });
 }
 
 function geluOp(c: OpContext): Value {
   const { approximate } = c.options(GELU_OPTIONS);
   const x = c.in(0);
-  if (approximate && isByte(c.type(x))) return emitTable(c, x, viaFloat(gelu));
+  if (approximate && isQuantisedByte(c.type(x))) return emitTable(c, x, viaFloat(gelu));
   return c.emit(core.gelu, [x], { approximate: approximate ? "tanh" : "none", ...c.outAttr() });
 }
 
 function rsqrt(c: OpContext): Value {
   const x = c.in(0);
-  if (isByte(c.type(x))) {
+  if (isQuantisedByte(c.type(x))) {
     return emitTable(
       c,
       x,
@@ -159,7 +158,7 @@ export const elementwiseHandlers: Handlers = {
   PRELU: prelu,
   ELU: (c) => {
     const x = c.in(0);
-    if (isByte(c.type(x)))
+    if (isQuantisedByte(c.type(x)))
       return emitTable(
         c,
         x,

@@ -1,9 +1,9 @@
 /** @file Operators that move elements. */
 import type { Value } from "../../graph/graph.ts";
-import { sameQuant } from "../../tensor/tensor.ts";
+import { isQuantisedByte, sameQuant } from "../../tensor/tensor.ts";
 import { product } from "../../util/math.ts";
 import { core } from "../core.ts";
-import { emitTable, isByte, requantised } from "./byte-tables.ts";
+import { emitTable, requantised } from "./byte-tables.ts";
 import { activate, cast, expectRank, positive, reshape, transpose } from "./common.ts";
 import { type Handlers, malformed, type OpContext, unsupported } from "./context.ts";
 import {
@@ -66,7 +66,7 @@ function transposeOp(c: OpContext): Value {
 function aligned(c: OpContext, v: Value): Value {
   const { quant } = c.declared();
   if (quant === undefined || sameQuant(c.type(v).quant, quant)) return v;
-  return isByte(c.type(v)) ? emitTable(c, v, requantised) : v;
+  return isQuantisedByte(c.type(v)) ? emitTable(c, v, requantised) : v;
 }
 
 function concatenation(c: OpContext): Value {

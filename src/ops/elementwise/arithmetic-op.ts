@@ -10,6 +10,7 @@ import type { Expr, Kernel } from "../../kernel/ir.ts";
 import { DTYPES, type DType } from "../../tensor/dtype.ts";
 import { dequantizeValue, quantizeValue } from "../../tensor/quant.ts";
 import {
+  isQuantisedByte,
   numberReader,
   type QuantParams,
   type Tensor,
@@ -43,14 +44,10 @@ export interface FixedRule {
 
 export type FixedRuleOf = (a: QuantParams, b: QuantParams, out: QuantParams) => FixedRule;
 
-const BYTES: readonly DType[] = ["i8", "u8"];
-
 function expectTflite(ins: readonly TensorType[], attrs: ArithmeticAttrs): void {
   const out = attrs.out;
   const types = [...ins, ...(out === undefined ? [] : [{ dtype: out.dtype, quant: out }])];
-  const fits = types.every(
-    (t) => BYTES.includes(t.dtype) && t.dtype === ins[0]!.dtype && t.quant?.axis === null,
-  );
+  const fits = types.every((t) => isQuantisedByte(t) && t.dtype === ins[0]!.dtype);
   if (out === undefined || !fits) {
     refuse("E_DTYPE", 'arith "tflite" needs per-tensor quantised i8 or u8 operands and result');
   }
@@ -109,12 +106,10 @@ function tfliteSamples(): Sample<ArithmeticAttrs>[] {
   return all.map((s) => ({ ...s, tolerance: 0 }));
 }
 
-const isByte = (t: TensorType): boolean => BYTES.includes(t.dtype) && t.quant?.axis === null;
-
 function expectAct(act: Activation, y: TensorType): void {
   const fn = SCALARS[act.fn];
   if (fn === undefined) refuse("E_MODEL", `'${act.fn}' is not an activation that can be fused`);
-  const fits = y.quant ? isByte(y) && fn.bounds : y.dtype === "f32" || y.dtype === "f64";
+  const fits = y.quant ? isQuantisedByte(y) && fn.bounds : y.dtype === "f32" || y.dtype === "f64";
   if (!fits) refuse("E_DTYPE", `activation '${act.fn}' cannot be fused into this result`);
 }
 
@@ -156,7 +151,7 @@ function formulaFor(
   attrs: ArithmeticAttrs,
   y: TensorType,
 ): ByteFormula | null {
-  if (![...ins, y].every(isByte)) return null;
+  if (![...ins, y].every(isQuantisedByte)) return null;
   const [a, b, out] = [ins[0]!.quant!, ins[1]!.quant!, y.quant!];
   const { min, max } = DTYPES[y.dtype];
   const rule = attrs.arith === "tflite" ? fixed(a, b, out) : null;
@@ -181,7 +176,7 @@ function lowerQuantised(
 ): Kernel {
   const out = tensorType(y.dtype, broadcastAll(ins), y.quant);
   const common = { name: op.spec.name, ins, out, vector: true, short: true } as const;
-  const bounded = isByte(y) ? { bounds: boundsOf(y, attrs) } : {};
+  const bounded = isQuantisedByte(y) ? { bounds: boundsOf(y, attrs) } : {};
   const formula = formulaFor(op, ins, attrs, y);
   if (formula !== null) {
     const compute = ([a, b]: readonly Expr[]): Expr => formula.expr(a!, b!);

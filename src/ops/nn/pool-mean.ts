@@ -19,7 +19,7 @@ import {
   withElem,
 } from "../../kernel/build.ts";
 import { type Expr, isVector } from "../../kernel/ir.ts";
-import type { TensorType } from "../../tensor/tensor.ts";
+import { isQuantisedByte, type TensorType } from "../../tensor/tensor.ts";
 import { requantRule } from "../quant/requantize-rule.ts";
 
 export interface PoolMean {
@@ -29,12 +29,9 @@ export interface PoolMean {
   prepare(k: KernelBuilder, inside: Expr, count: Expr): (sum: Expr) => Expr;
 }
 
-const isByte = (t: TensorType): boolean =>
-  (t.dtype === "i8" || t.dtype === "u8") && t.quant?.axis === null;
-
 /** The integer mean of bytes to bytes; null where the mean is taken of reals. */
 export function poolMean(x: TensorType, y: TensorType, arith: Arith | undefined): PoolMean | null {
-  if (!isByte(x) || !isByte(y)) return null;
+  if (!isQuantisedByte(x) || !isQuantisedByte(y)) return null;
   return arith === "tflite" ? tfliteMean : floatMean(x, y);
 }
 

@@ -1,6 +1,7 @@
 /** @file What the integer primitives share: reading a quantised node's types into a kernel's terms. */
 import type { Activation, Arith } from "../../graph/op.ts";
 import { type RequantRule, requantRule } from "../../ops/quant/requantize-rule.ts";
+import { isByte } from "../../tensor/dtype.ts";
 import type { Tensor, TensorType } from "../../tensor/tensor.ts";
 import type { Byte } from "./i8-pack.ts";
 
@@ -13,8 +14,6 @@ export interface QuantisedNode {
   readonly bias: Tensor | undefined;
   readonly rule: RequantRule;
 }
-
-const isByte = (dtype: string): dtype is Byte => dtype === "i8" || dtype === "u8";
 
 /** The node in these terms, or null when the integer primitives do not apply. */
 export function quantisedNode(
