@@ -14,7 +14,7 @@ export interface StepTime {
 }
 
 export interface Session {
-  /** "base", "fma" or "dot8": which instructions the engine allowed. */
+  /** "base", "fma" or "dot8": which instructions the engine allowed; native code names its compiler. */
   readonly variant: string;
   /** One inference: tensors in the order of the program's inputs, results in that of its outputs. */
   readonly run: (feeds: readonly Tensor[]) => readonly Tensor[];
@@ -37,9 +37,12 @@ const MIN_WARM_UP = 20;
 const MAX_WARM_UP_MS = 2000;
 const WINDOW = 10;
 
+/** A loaded model, whatever code it runs: what a session drives. */
+export type Driven = Pick<ModelInstance, "variant" | "step" | "execute" | "write" | "run">;
+
 /** A model with the inputs it was last given: memory is shared, so a run leaves none of them intact. */
 interface Fed {
-  readonly model: ModelInstance;
+  readonly model: Driven;
   feeds: readonly ModelArray[];
 }
 
@@ -108,7 +111,11 @@ export async function createSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const { wasm } = emitModule(program);
-  const model = await instantiateModel(wasm, undefined, options.variant);
+  return driveModel(program, await instantiateModel(wasm, undefined, options.variant));
+}
+
+/** A session over a loaded model of this program. `release` runs when it is closed. */
+export function driveModel(program: Program, model: Driven, release?: () => void): Session {
   const { variant } = model;
   const zeros = program.inputs.map(({ type }) => zerosOf(type).data as ModelArray);
   let fed: Fed | null = { model, feeds: zeros };
@@ -129,6 +136,7 @@ export async function createSession(
     time: (runs) => timeRuns(open(), runs),
     profile: (runs) => profile(open(), program, runs),
     close: () => {
+      if (fed !== null) release?.();
       fed = null;
     },
   };
