@@ -37,8 +37,8 @@ export function makeProgramRunner(program: Program, options: InterpretOptions = 
     for (const c of calls) {
       const run = kernelAt(c.kernel);
       // Without its dot8 form a kernel reads its data as on engines that have no dot8.
-      const plain = program.kernels[c.kernel]?.dot8 !== undefined && options.useDot8 !== true;
-      const mask = plain ? FLIP.signed : flip;
+      const hasForm = program.kernels[c.kernel]?.forms?.dot8 !== undefined;
+      const mask = hasForm && options.variant !== "dot8" ? FLIP.signed : flip;
       const args = c.args.map((a) => (a === "flip" ? mask : a));
       run(memory, c.bases, args);
     }

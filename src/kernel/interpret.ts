@@ -17,7 +17,9 @@ import {
 } from "./interpret-expr.ts";
 import {
   type ByKind,
+  type EngineVariant,
   elemOf,
+  formOf,
   isFloatElem,
   isVector,
   type Kernel,
@@ -30,8 +32,8 @@ import type { Lane } from "./lane-ops.ts";
 export interface InterpretOptions {
   /** How dot8 reads its second operand; default "signed". */
   readonly dot8?: "signed" | "unsigned";
-  /** Run the form of a kernel for engines with dot8, where it has one; default false. */
-  readonly useDot8?: boolean;
+  /** Whose form of a kernel runs; default "base". */
+  readonly variant?: EngineVariant;
   /** Throw on access outside a buffer; default true. */
   readonly checkBounds?: boolean;
 }
@@ -186,7 +188,7 @@ const argValue = (type: string, x: number | bigint): Lane => {
 
 /** Compiles a kernel to a function over any memory. */
 export function compileKernel(base: Kernel, options: InterpretOptions = {}): KernelFunction {
-  const kernel = options.useDot8 === true ? (base.dot8 ?? base) : base;
+  const kernel = formOf(base, options.variant ?? "base");
   const slots = new Map(kernel.buffers.map((b) => [b.name, makeSlot(b)]));
   const ctx: ExprContext = {
     slots,

@@ -266,11 +266,29 @@ export interface Kernel {
   readonly buffers: readonly Buffer[];
   readonly args: readonly ScalarArg[];
   readonly body: readonly Stmt[];
-  /**
-   * An equivalent with the same number of buffers and the same arguments, and bit-equal results, for
-   * engines with an exact dot8. Buffers may be viewed as another dtype of at most the same byte size.
-   */
+  /** Equivalents for engines that can do more; without one, the kernel itself serves. */
+  readonly forms?: KernelForms;
+}
+
+/**
+ * Other ways to compute a kernel: the same number of buffers and the same arguments. Buffers may be viewed as
+ * another dtype of at most the same byte size. Forms have no forms of their own.
+ */
+export interface KernelForms {
+  /** For engines that fuse multiply-adds; every operation but the contraction is the same. */
+  readonly fma?: Kernel;
+  /** For engines with an exact dot8; results are equal bit for bit. */
   readonly dot8?: Kernel;
+}
+
+/** What an engine offers beyond the base set: "dot8" engines also fuse. */
+export type EngineVariant = "base" | keyof KernelForms;
+
+/** The form of a kernel that engines of a variant run. */
+export function formOf(kernel: Kernel, variant: EngineVariant): Kernel {
+  const { fma, dot8 } = kernel.forms ?? {};
+  if (variant === "dot8") return dot8 ?? fma ?? kernel;
+  return variant === "fma" ? (fma ?? kernel) : kernel;
 }
 
 /** One handler per node kind; a forgotten kind is a compile error. */

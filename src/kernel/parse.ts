@@ -121,14 +121,17 @@ function kernelFrom(lex: Lexer): Kernel {
     buffers: new Map(buffers.map((b) => [b.name, b])),
     types: new Map<string, KType>(args.map((a) => [a.name, a.type])),
   };
-  const kernel = { name, buffers, args, body: parseBlock(lex, names) };
-  return lex.take("dot8") ? { ...kernel, dot8: kernelFrom(lex) } : kernel;
+  return { name, buffers, args, body: parseBlock(lex, names) };
 }
 
 /** Reads one kernel; throws UserError E_TEXT with the line of the first mistake. */
 export function parseKernel(text: string): Kernel {
   const lex = new Lexer(text);
-  const kernel = kernelFrom(lex);
+  const base = kernelFrom(lex);
+  const fma = lex.take("fma") ? { fma: kernelFrom(lex) } : {};
+  const dot8 = lex.take("dot8") ? { dot8: kernelFrom(lex) } : {};
+  const forms = { ...fma, ...dot8 };
+  const kernel = Object.keys(forms).length === 0 ? base : { ...base, forms };
   if (!lex.done) lex.fail("nothing more");
   return kernel;
 }

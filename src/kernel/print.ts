@@ -92,7 +92,9 @@ export function printKernel(kernel: Kernel): string {
   ];
   const body = block(types, kernel.body, "  ");
   const text = `kernel ${quoted(kernel.name)}(${params.join(", ")}) {\n${body}}\n`;
-  return kernel.dot8 === undefined ? text : `${text}dot8 ${printKernel(kernel.dot8)}`;
+  const { fma, dot8 } = kernel.forms ?? {};
+  const form = (name: string, k?: Kernel): string => (k ? `${name} ${printKernel(k)}` : "");
+  return text + form("fma", fma) + form("dot8", dot8);
 }
 
 /** Bytes as base64, without help from the platform's string conversions. */

@@ -19,6 +19,6 @@ export const TRANSFORMS: readonly {
   { name: "remove-unused", run: removeUnused },
 ];
 
-/** The kernel ready for emission: no "unroll" loops, addresses and invariants computed once. Its dot8 form stays. */
+/** The kernel ready for emission: no "unroll" loops, addresses and invariants computed once. Its forms stay. */
 export const prepareKernel = (kernel: Kernel): Kernel =>
   TRANSFORMS.reduce((k, t) => t.run(k), kernel);

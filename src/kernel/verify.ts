@@ -178,16 +178,23 @@ function label(s: Stmt): string {
  */
 export function verifyKernel(kernel: Kernel): void {
   new Verifier(kernel).run();
-  const { dot8 } = kernel;
-  if (dot8 === undefined) return;
-  new Verifier(dot8).run();
+  const { fma, dot8 } = kernel.forms ?? {};
+  if (fma !== undefined) verifyForm(kernel, fma, "fma");
+  if (dot8 !== undefined) verifyForm(kernel, dot8, "dot8");
+}
+
+function verifyForm(kernel: Kernel, form: Kernel, name: string): void {
+  new Verifier(form).run();
   const types = (k: Kernel): string => k.args.map((a) => a.type).join(", ");
-  const fits = dot8.buffers.every((b, i) => {
+  const fits = form.buffers.every((b, i) => {
     const own = kernel.buffers[i];
     return own !== undefined && own.role === b.role && bytesOf(b) <= bytesOf(own);
   });
-  if (dot8.buffers.length !== kernel.buffers.length || !fits || types(dot8) !== types(kernel)) {
-    throw new InternalError(`kernel ${kernel.name}: its dot8 form has other buffers or arguments`);
+  const same = form.buffers.length === kernel.buffers.length && types(form) === types(kernel);
+  if (!same || !fits || form.forms !== undefined) {
+    throw new InternalError(
+      `kernel ${kernel.name}: its ${name} form has other buffers or arguments, or forms of its own`,
+    );
   }
 }
 

@@ -17,9 +17,9 @@ export class KernelTable {
 }
 
 const textOf = (kernel: Kernel): string => {
-  const { dot8 } = kernel;
-  const unnamed = { ...kernel, name: "", dot8: dot8 && { ...dot8, name: "" } };
-  return JSON.stringify(unnamed, exact);
+  const { forms, ...rest } = kernel;
+  const all = [rest, forms?.fma, forms?.dot8].map((k) => k && { ...k, name: "" });
+  return JSON.stringify(all, exact);
 };
 
 /** What JSON would lose: bigint, non-finite numbers and the sign of zero. */

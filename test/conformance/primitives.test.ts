@@ -1,4 +1,4 @@
-/** @file Every tuned primitive against the operator's `eval`, through the kernel interpreter, in both dot8 readings. */
+/** @file Every tuned primitive against the operator's `eval`, through the kernel interpreter, as every engine runs it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Graph, GraphBuilder, type Value } from "../../src/graph/graph.ts";
@@ -77,15 +77,22 @@ const attrsOf = (c: ConvCase) => {
   };
 };
 
+/** The engines there are: their variant, and how dot8 reads its second operand. */
+const ENGINES = [
+  ["base", "signed"],
+  ["fma", "signed"],
+  ["dot8", "signed"],
+  ["dot8", "unsigned"],
+] as const;
+
 function check(graph: Graph, feeds: readonly Tensor[], tolerance: number, label: string): void {
   const [want] = interpret(graph, feeds);
   const { program, nodes } = compileGraph(graph, { primitives });
   for (const n of nodes) {
     assert.ok(!n.implementation.endsWith("_default"), `${label}: ${n.implementation} was chosen`);
   }
-  for (const dot8 of ["signed", "unsigned", null] as const) {
-    const kernels = dot8 === null ? program.kernels : program.kernels.map((k) => k.dot8 ?? k);
-    const runner = makeProgramRunner({ ...program, kernels }, { dot8: dot8 ?? "signed" });
+  for (const [variant, dot8] of ENGINES) {
+    const runner = makeProgramRunner(program, { variant, dot8 });
     feeds.forEach((t, i) => {
       writeInput(runner, i, t);
     });
@@ -96,7 +103,7 @@ function check(graph: Graph, feeds: readonly Tensor[], tolerance: number, label:
       const error = Math.abs(got[i]! - w);
       assert.ok(
         error <= tolerance * Math.max(1, Math.abs(w)),
-        `${label} dot8=${dot8}: element ${i} is ${got[i]}, expected ${w}`,
+        `${label} ${variant} ${dot8}: element ${i} is ${got[i]}, expected ${w}`,
       );
     });
   }

@@ -63,7 +63,7 @@ function checkDot8(
   tolerance: Tolerance,
 ): void {
   for (const dot8 of ["signed", "unsigned"] as const) {
-    const runner = makeProgramRunner(program, { useDot8: true, dot8 });
+    const runner = makeProgramRunner(program, { variant: "dot8", dot8 });
     runner.init();
     feeds.forEach((t, i) => {
       writeInput(runner, i, t);
@@ -88,7 +88,7 @@ async function check(graph: Graph, quantised: boolean, seed: number): Promise<vo
   verifyProgram(program);
   assert.equal(foreignRead(compiled), null);
   const want = feeds.map((f) => interpret(graph, f));
-  if (quantised && program.kernels.some((k) => k.dot8 !== undefined)) {
+  if (quantised && program.kernels.some((k) => k.forms?.dot8 !== undefined)) {
     checkDot8(program, feeds[0]!, want[0]!, tolerance);
   }
   for (const variant of ["base", "fma"] as const) {

@@ -91,16 +91,19 @@ test("verifyProgram refuses overlaps, misalignment and addresses outside memory"
   assert.equal(readOutput(run, "y").data[0], 5);
 });
 
-test("the dot8 form of a kernel is printed, verified and run when asked for", () => {
+test("the forms of a kernel are printed, verified and run when asked for", () => {
   const form = (name: string, value: string, arg: string): string =>
     `kernel ${name}(out y: i32[4], arg flip: ${arg}) {\n  store y[0] = ${value}\n}\n`;
-  const kernel = parseKernel(`${form("k", "1", "i32")}dot8 ${form("d", "flip", "i32")}`);
+  const fma = `fma ${form("f", "2", "i32")}`;
+  const kernel = parseKernel(`${form("k", "1", "i32")}${fma}dot8 ${form("d", "flip", "i32")}`);
   verifyKernel(kernel);
   assert.deepEqual(parseKernel(printKernel(kernel)), kernel);
   const memory = new ArrayBuffer(16);
   interpretKernel(kernel, memory, [0], [7]);
   assert.equal(new Int32Array(memory)[0], 1);
-  interpretKernel(kernel, memory, [0], [7], { useDot8: true });
+  interpretKernel(kernel, memory, [0], [7], { variant: "fma" });
+  assert.equal(new Int32Array(memory)[0], 2);
+  interpretKernel(kernel, memory, [0], [7], { variant: "dot8" });
   assert.equal(new Int32Array(memory)[0], 7);
   const other = parseKernel(`${form("k", "1", "i32")}dot8 ${form("d", "2", "f32")}`);
   assert.throws(() => verifyKernel(other), /its dot8 form/);

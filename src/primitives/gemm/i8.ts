@@ -58,7 +58,7 @@ export function i8GemmStep(spec: I8Gemm): { readonly step: Step; readonly tile: 
     startCount: starts.data.length,
   };
   const base = new I8Kernel(shape, "dot16").build();
-  const kernel: Kernel = { ...base, dot8: new I8Kernel(shape, "dot8").build() };
+  const kernel: Kernel = { ...base, forms: { dot8: new I8Kernel(shape, "dot8").build() } };
   const operands: Operand[] = [
     { kind: "in", index: 0 },
     { kind: "const", name: "weights", tensor: weights },

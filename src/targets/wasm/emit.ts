@@ -1,5 +1,5 @@
 /** @file Kernel -> WebAssembly function: one i32 base address per buffer, then the scalar arguments. */
-import type { Kernel, Stmt } from "../../kernel/ir.ts";
+import { formOf, type Kernel, type Stmt } from "../../kernel/ir.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
 import { invariant } from "../../util/errors.ts";
 import { analyse } from "./affine.ts";
@@ -73,27 +73,26 @@ function prepared(kernel: Kernel): Kernel {
   return result;
 }
 
-/** Adds a kernel to the pool, or finds its equal. Variants with dot8 use the kernel's dot8 form. */
+/** Adds a kernel to the pool, or finds its equal. Each variant gets its form of the kernel. */
 export function emitKernel(
   pool: FunctionPool,
   kernel: Kernel,
   options: KernelOptions = {},
 ): number {
-  const dot8 = kernel.dot8 === undefined ? undefined : prepared(kernel.dot8);
-  const plain = prepared(kernel);
   const params = paramTypes(kernel);
-  invariant(
-    dot8 === undefined || `${paramTypes(dot8)}` === `${params}`,
-    () => `kernel ${kernel.name}: its dot8 form takes other parameters`,
-  );
+  const sourceOf = (f: WasmFeatures): Kernel =>
+    prepared(formOf(kernel, f.dot8 ? "dot8" : f.fma ? "fma" : "base"));
   return pool.add(kernel.name, { params, results: [] }, (features) => {
-    const alternate = features.dot8 && dot8 !== undefined;
-    const source = alternate ? dot8 : plain;
+    const source = sourceOf(features);
+    invariant(
+      `${paramTypes(source)}` === `${params}`,
+      () => `kernel ${kernel.name}: one of its forms takes other parameters`,
+    );
     const context: KernelContext = {
       kernel: source,
       facts: analyse(source, options.nonNegativeArgs ?? new Set()),
       pool,
-      usedBy: (f) => dot8 === undefined || f.dot8 === alternate,
+      usedBy: (f) => sourceOf(f) === source,
     };
     return emitBody(context, features);
   });

@@ -139,7 +139,7 @@ test("the dot8 form of a kernel is used in the dot8 variant only", async () => {
   };
   const program: Program = {
     ...smallProgram(),
-    kernels: [{ ...make("plain", 2), dot8: make("alternate", 3) }],
+    kernels: [{ ...make("plain", 2), forms: { dot8: make("alternate", 3) } }],
     constants: [],
     init: [],
     steps: [{ kernel: 0, bases: [144, 64], args: [], label: "" }],

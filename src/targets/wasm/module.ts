@@ -59,8 +59,11 @@ function uses(body: readonly Stmt[], test: (x: Expr) => boolean): boolean {
 
 /** The variants of which at least one kernel could make use. */
 function variantNames(kernels: readonly Kernel[]): string[] {
-  const fma = kernels.some((k) => uses(k.body, (x) => x.kind === "fma" || x.kind === "call"));
-  const dot8 = kernels.some((k) => k.dot8 !== undefined || uses(k.body, (x) => x.kind === "dot8"));
+  const fuses = (x: Expr): boolean => x.kind === "fma" || x.kind === "call";
+  const fma = kernels.some((k) => k.forms?.fma !== undefined || uses(k.body, fuses));
+  const dot8 = kernels.some(
+    (k) => k.forms?.dot8 !== undefined || uses(k.body, (x) => x.kind === "dot8"),
+  );
   return ["base", ...(fma ? ["fma"] : []), ...(dot8 ? ["dot8"] : [])];
 }
 
