@@ -1,20 +1,17 @@
 /**
  * @file Program -> C source: a header, a source file and, if asked for, a weights file. The entry `tersor/c`.
  */
-import type { Kernel } from "../../kernel/ir.ts";
-import type { Call, Program } from "../../kernel/program.ts";
+import type { Program } from "../../kernel/program.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
-import { sizeOf } from "../../tensor/dtype.ts";
-import { byteSize } from "../../tensor/tensor.ts";
-import { invariant } from "../../util/errors.ts";
 import { alignUp } from "../../util/math.ts";
-import { type CPort, emitHeader, namePorts } from "./header.ts";
+import { entriesText } from "./entries.ts";
+import { emitHeader, namePorts } from "./header.ts";
 import { Helpers } from "./helpers.ts";
 import { emitKernel, type KernelFacts } from "./kernel.ts";
-import { callUses, type Layout, planLayout } from "./layout.ts";
+import { callUses, planLayout } from "./layout.ts";
 import { identifier, inComment, Names } from "./names.ts";
 import type { Range } from "./range.ts";
-import { literal, PORT_TYPES, typedefs } from "./types.ts";
+import { typedefs } from "./types.ts";
 
 export interface COptions {
   /** "file": weights go to `<name>_weights.bin`, which the caller passes in. Default "inline". */
@@ -53,16 +50,6 @@ const PRELUDE = `
 #endif
 `;
 
-interface Source {
-  readonly program: Program;
-  readonly prefix: string;
-  readonly layout: Layout;
-  readonly beside: boolean;
-  /** Table of each used segment, or its offset in the weights file. */
-  readonly tables: ReadonlyMap<number, string>;
-  readonly functions: readonly string[];
-}
-
 /** What all calls of kernel `k` have in common. */
 function factsOf(program: Program, k: number): KernelFacts {
   const kernel = program.kernels[k]!;
@@ -82,52 +69,6 @@ function factsOf(program: Program, k: number): KernelFacts {
     return [[a.name, [Math.min(...values), Math.max(...values)]]];
   });
   return { apart: new Set(apart.map((b) => b.name)), args: new Map(args) };
-}
-
-function pointer(s: Source, address: number, bytes: number): string {
-  const place = s.layout.place(address, bytes);
-  if (place.segment === null) return `arena_at(arena, ${place.offset})`;
-  const table = s.tables.get(place.segment);
-  invariant(table !== undefined, () => `C: segment ${place.segment} is not placed`);
-  if (s.beside) return `bytes_at(weights, ${Number(table) + place.offset})`;
-  return `bytes_at(${table}, ${place.offset})`;
-}
-
-function callText(s: Source, call: Call): string {
-  const kernel: Kernel = s.program.kernels[call.kernel]!;
-  const bases = kernel.buffers.map((b, i) => pointer(s, call.bases[i]!, b.size * sizeOf(b.dtype)));
-  const args = kernel.args.map((a, i) => {
-    const value = call.args[i]!;
-    return value === "flip" ? "0" : literal(a.type, a.type === "i64" ? BigInt(value) : value);
-  });
-  const list = [...bases, ...args].join(", ");
-  return `  /* ${inComment(call.label)} */\n  ${s.functions[call.kernel]}(${list});\n`;
-}
-
-function entry(s: Source, name: "init" | "run", calls: readonly Call[], first = ""): string {
-  const body = first + calls.map((c) => callText(s, c)).join("");
-  const check = ["arena", ...(s.beside ? ["weights"] : [])]
-    .map((p) => `  if (${p} == NULL || (uintptr_t)${p} % 16 != 0) return 1;\n`)
-    .join("");
-  const params = `void *arena${s.beside ? ", const void *weights" : ""}`;
-  return `int ${s.prefix}_${name}(${params}) {\n${check}${body}  return 0;\n}\n`;
-}
-
-function accessor(s: Source, p: CPort): string {
-  const where = pointer(s, p.port.offset, byteSize(p.port.type));
-  const c = PORT_TYPES[p.port.type.dtype];
-  if (p.direction === "input") {
-    return `${c} *${p.accessor}(void *arena) {\n  return ${where};\n}\n`;
-  }
-  const weights = s.beside ? ", const void *weights" : "";
-  const text = where.replace(/^arena_at/, "bytes_at");
-  const unused = ["arena", ...(s.beside ? ["weights"] : [])]
-    .filter((name) => !text.startsWith(`bytes_at(${name},`))
-    .map((name) => `  (void)${name};\n`);
-  return (
-    `const ${c} *${p.accessor}(const void *arena${weights}) {\n` +
-    `${unused.join("")}  return ${text};\n}\n`
-  );
 }
 
 function table(name: string, label: string, bytes: Uint8Array): string {
@@ -154,6 +95,9 @@ function packWeights(program: Program, used: readonly number[]): [Uint8Array, Ma
   return [out, offsets];
 }
 
+/** What the public functions' names end with. */
+const ENTRIES = ["init", "run", "step"];
+
 const HELPERS_OF_MEMORY = `
 static inline void *arena_at(void *arena, size_t offset) {
   return (char *)arena + offset;
@@ -171,7 +115,8 @@ export function emitC(program: Program, options: COptions = {}): CSource {
   const beside = options.weights === "file";
   const layout = planLayout(program);
   const names = new Names();
-  for (const entryPoint of ["init", "run"]) names.reserve(`${prefix}_${entryPoint}`);
+  for (const own of ENTRIES) names.reserve(`${prefix}_${own}`);
+  names.reserve("step");
   const ports = namePorts(program, prefix, names);
   const calls = [...program.init, ...program.steps];
   const called = program.kernels.map((_, k) => calls.some((c) => c.kernel === k));
@@ -184,25 +129,17 @@ export function emitC(program: Program, options: COptions = {}): CSource {
       beside ? String(offsets.get(i)) : names.make(`data_${label(i)}`, false),
     ]),
   );
-  const s: Source = { program, prefix, layout, beside, tables, functions };
   const h = new Helpers();
   const bodies = program.kernels.flatMap((k, i) =>
     called[i] ? [emitKernel(h, prepareKernel(k), functions[i]!, factsOf(program, i))] : [],
   );
-  const copies = layout.copied.map(({ segment, offset }) => {
-    const source = beside ? `bytes_at(weights, ${tables.get(segment)})` : tables.get(segment);
-    const size = program.constants[segment]!.bytes.length;
-    return `  memcpy(arena_at(arena, ${offset}), ${source}, ${size});\n`;
-  });
   const code = [
     h.text(),
     ...(beside
       ? []
       : layout.used.map((i) => table(tables.get(i)!, label(i), program.constants[i]!.bytes))),
     ...bodies,
-    entry(s, "init", program.init, copies.join("")),
-    entry(s, "run", program.steps),
-    ...ports.map((p) => accessor(s, p)),
+    entriesText({ program, prefix, layout, beside, tables, functions }, ports),
   ].join("\n");
   const weightsBytes = beside ? packed.length : null;
   const source =

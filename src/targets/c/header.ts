@@ -79,7 +79,7 @@ function example(facts: HeaderFacts): string {
   const output = ports.find((p) => p.direction === "output");
   const weights = beside ? ", weights" : "";
   const lines = [
-    `static unsigned char arena[${P}_ARENA_BYTES] __attribute__((aligned(16)));`,
+    `static unsigned char arena[${P}_ARENA_BYTES] __attribute__((aligned(${P}_ALIGNMENT)));`,
     `${prefix}_init(arena${weights});                      once`,
     ...(input === undefined
       ? []
@@ -99,7 +99,7 @@ export function emitHeader(facts: HeaderFacts): string {
   const about =
     weightsBytes === null
       ? ""
-      : `\n/* Contents of ${file}_weights.bin, 16-byte aligned; must stay while the model is used. */\n` +
+      : `\n/* Contents of ${file}_weights.bin, aligned as the arena; must stay while the model is used. */\n` +
         `#define ${P}_WEIGHTS_BYTES ${weightsBytes}\n`;
   return `/*
  * ${inComment(program.name)}, compiled by tersor.
@@ -121,14 +121,30 @@ ${example(facts)} *
 extern "C" {
 #endif
 
-/* Memory for one instance, 16-byte aligned; it need not be cleared. */
+/* What functions return. */
+enum {
+  ${P}_OK = 0,
+  ${P}_NULL_POINTER = 1,
+  ${P}_NOT_ALIGNED = 2,
+  ${P}_NO_SUCH_STEP = 3,
+  ${P}_NO_SUCH_THREAD = 4
+};
+
+/* Memory for one instance; it need not be cleared. Addresses are multiples of the alignment. */
 #define ${P}_ARENA_BYTES ((size_t)${arenaBytes})
+#define ${P}_ALIGNMENT 16
 ${about}
-/* Call once per arena. Returns 0, or 1 when a pointer is null or not 16-byte aligned. */
+/* Call once per arena. */
 int ${prefix}_init(void *arena${weights});
 
-/* One inference; inputs may be overwritten. Returns as init does. */
+/* One inference; inputs may be overwritten. */
 int ${prefix}_run(void *arena${weights});
+
+/* One inference is steps 0 to ${P}_STEPS - 1, which may be run one by one, as step(…, index, 0, 1). Where
+   several threads share the work, each calls every step with its number, from 0, and the number of
+   threads; all must have returned from a step before one begins the next. Results are the same. */
+#define ${P}_STEPS ${program.steps.length}
+int ${prefix}_step(void *arena${weights}, int index, int thread, int threads);
 
 ${ports.map((p) => describePort(p, weights)).join("\n\n")}
 
