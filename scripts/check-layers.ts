@@ -19,9 +19,11 @@ const LEVELS: Readonly<Record<string, number>> = {
   "src/primitives": 4,
   "src/targets": 4,
   "src/data": 4,
+  "src/select": 4.7,
   "src/compress": 5,
   "src/plan": 5,
   "src/runtime": 6,
+  "src/native": 6.2,
   "src/pipeline.ts": 6.5,
   "src/optimize": 6.8,
   "src/report": 6.9,
@@ -41,7 +43,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "fast-png": ["src/data"],
   fflate: ["src/data"],
   commander: ["cli"],
-  "node:": ["cli", "src/formats/onnx/external.ts", "src/data/node.ts", "src/node.ts"],
+  koffi: ["src/native"],
+  "node:": ["cli", "src/native", "src/formats/onnx/external.ts", "src/data/node.ts", "src/node.ts"],
 };
 
 const MAX_LINES = 400;

@@ -5,13 +5,17 @@
 
 import { expandComposites } from "../graph/decompose.ts";
 import { type Graph, type Node, typeOf, type Value } from "../graph/graph.ts";
-import type { Kernel } from "../kernel/ir.ts";
 import type { Call, Port, Program } from "../kernel/program.ts";
-import type { Implementation, Operand, Primitive, Step } from "../primitives/primitive.ts";
+import { type Capabilities, WASM } from "../primitives/capabilities.ts";
+import type { Operand, Step } from "../primitives/primitive.ts";
 import { plainStorage } from "../primitives/storage.ts";
-import { byteSize, type TensorType, tensorType } from "../tensor/tensor.ts";
-import { invariant, UserError } from "../util/errors.ts";
-import { type KnownValues, knownValues } from "./constants.ts";
+import { enumerateCandidates, type PrimitiveTable } from "../select/candidates.ts";
+import { firstChoice } from "../select/first-choice.ts";
+import { type KnownValues, knownValues } from "../select/known-values.ts";
+import type { Selector } from "../select/network.ts";
+import { applySelection, type ChosenNetwork } from "../select/schedule.ts";
+import type { TensorType } from "../tensor/tensor.ts";
+import { invariant } from "../util/errors.ts";
 import { decodeStep } from "./decode.ts";
 import { KernelTable } from "./kernel-table.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
@@ -20,7 +24,11 @@ import { type Scheduled, SlotTable } from "./slots.ts";
 
 export interface CompileOptions {
   /** Primitives to choose from, most preferred first, by op name. */
-  readonly primitives: Readonly<Record<string, readonly Primitive[]>>;
+  readonly primitives: PrimitiveTable;
+  /** What kernels are written for; default: WebAssembly. */
+  readonly caps?: Capabilities;
+  /** Chooses among the candidates; default: the first of each node. */
+  readonly select?: Selector;
 }
 
 /** What was chosen for each node, for reports. */
@@ -45,61 +53,24 @@ export interface CompileResult {
 const BASE_ADDRESS = 64;
 
 export function compileGraph(source: Graph, options: CompileOptions): CompileResult {
-  const graph = expandComposites(source, (op) => op.lower === undefined);
-  const known = knownValues(graph);
-  const schedule = chooseAll(graph, known, options);
-  return new Assembly(graph, known, schedule).result();
+  const { primitives, caps = WASM, select = firstChoice } = options;
+  const logical = expandComposites(source, (op) => op.lower === undefined);
+  const known = knownValues(logical);
+  const network = enumerateCandidates(logical, known, primitives, caps);
+  const chosen = applySelection(network, select(network));
+  // Conversions of constants are nodes of the chosen graph that need not run.
+  const converted = chosen.graph.values.size !== logical.values.size;
+  const values = converted ? knownValues(chosen.graph) : known;
+  return new Assembly(chosen.graph, values, implementAll(chosen)).result();
 }
 
-function chooseAll(graph: Graph, known: KnownValues, options: CompileOptions): Scheduled[] {
-  const out: Scheduled[] = [];
-  for (const node of graph.nodes) {
-    if (known.folded.has(node)) continue;
-    out.push({ node, implementation: choose(graph, node, known, options) });
-  }
-  return out;
-}
-
-function choose(
-  graph: Graph,
-  node: Node,
-  known: KnownValues,
-  options: CompileOptions,
-): Implementation {
-  if (node.op.view === true) return { name: "view", inPlace: false, steps: [] };
-  const ins = node.ins.map((v) => typeOf(graph, v));
-  const outs = node.outs.map((v) => typeOf(graph, v));
-  const input = {
-    ins,
-    outs,
-    attrs: node.attrs,
-    constants: node.ins.map(known.tensor),
-    storage: node.ins.map(known.storage),
-    values: node.ins,
-  };
-  for (const primitive of options.primitives[node.op.name] ?? []) {
-    const found = primitive.implement(input);
-    if (found !== null) return found;
-  }
-  if (node.op.lower === undefined) {
-    throw new UserError("E_UNSUPPORTED", `${node.op.name} '${node.name}' has no compiled form`, {
-      where: node.name,
-    });
-  }
-  const kernel = node.op.lower(ins, node.attrs, outs);
-  return { name: `${node.op.name}_default`, inPlace: true, steps: [defaultStep(kernel, node)] };
-}
-
-/** Binds a default loop nest: inputs, then outputs, then scratch. */
-function defaultStep(kernel: Kernel, node: Node): Step {
-  const nIn = node.ins.length;
-  const nOut = node.outs.length;
-  const operands = kernel.buffers.map((b, i): Operand => {
-    if (i < nIn) return { kind: "in", index: i };
-    if (i < nIn + nOut) return { kind: "out", index: i - nIn };
-    return { kind: "work", id: b.name, bytes: byteSize(tensorType(b.dtype, [b.size])) };
-  });
-  return { kernel, operands, args: [] };
+/** Builds what was chosen. */
+function implementAll({ nodes }: ChosenNetwork): Scheduled[] {
+  return nodes.map(({ node, candidate }) => ({
+    node,
+    name: candidate.name,
+    implementation: candidate.implement(),
+  }));
 }
 
 /** Packs constants, plans memory, fixes addresses. */
@@ -182,14 +153,14 @@ class Assembly {
   result(): CompileResult {
     const { graph } = this;
     const steps: Call[] = [];
-    const nodes = this.schedule.map(({ node, implementation }): CompiledNode => {
+    const nodes = this.schedule.map(({ node, name, implementation }): CompiledNode => {
       const firstStep = steps.length;
       for (const step of implementation.steps) steps.push(this.call(node, step));
       return {
         node,
         ins: node.ins.map((v) => typeOf(graph, v)),
         outs: node.outs.map((v) => typeOf(graph, v)),
-        implementation: implementation.name,
+        implementation: name,
         firstStep,
         stepCount: steps.length - firstStep,
       };

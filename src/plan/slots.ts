@@ -11,6 +11,8 @@ import type { Block } from "./memory.ts";
 /** A node and how it is computed, in order of execution. */
 export interface Scheduled {
   readonly node: Node;
+  /** The name of the candidate. */
+  readonly name: string;
   readonly implementation: Implementation;
 }
 

@@ -1,11 +1,14 @@
 /**
- * @file Primitives: the algorithms that implement an operator. Each is one file and one line in its
- * operator's list; the planner picks the first that matches, and falls back to the op's default loop nest.
+ * @file Primitives: the algorithms that implement an operator. Each is one file and one line in its operator's
+ * list. A primitive offers candidates for a node, cheaply; the selector (src/select) chooses one for each node
+ * of a network, and only the chosen ones are built.
  */
 import type { Value } from "../graph/graph.ts";
 import type { Attrs, Op } from "../graph/op.ts";
 import type { Kernel } from "../kernel/ir.ts";
-import type { Tensor, TensorType } from "../tensor/tensor.ts";
+import type { Layout } from "../tensor/layout.ts";
+import { byteSize, type Tensor, type TensorType } from "../tensor/tensor.ts";
+import type { Capabilities } from "./capabilities.ts";
 import type { PackedStorage, WeightStorage } from "./storage.ts";
 
 /** What a kernel buffer is bound to. */
@@ -31,14 +34,36 @@ export interface Step {
 
 /** How one node is computed: kernel calls in order. */
 export interface Implementation {
-  /** The primitive's id, for reports: `<dtype>_<op>_<algorithm>_<params>`. */
-  readonly name: string;
   /** Follows the op's `inPlace`: output 0 may share the memory of that input. */
   readonly inPlace: boolean;
   readonly steps: readonly Step[];
 }
 
-/** A node as a primitive sees it. */
+/** What a candidate does, as the cost model sees it. */
+export interface Work {
+  /** Multiply-accumulates executed, those wasted on tails of tiles included. */
+  readonly macs: number;
+  /** Bytes moved between memory and registers outside the innermost product: packing, results. */
+  readonly bytes: number;
+}
+
+/** One way to compute a node. */
+export interface Candidate {
+  /** Id with parameters, for reports and pins: `<dtype>_<op>_<algorithm>_<params>`. */
+  readonly name: string;
+  /** The algorithm ("igemm", "winograd", "default"...): candidates of a family share cost coefficients. */
+  readonly family: string;
+  /** Layouts of the inputs and outputs in memory, by position; absent: all plain. */
+  readonly ins?: readonly Layout[];
+  readonly outs?: readonly Layout[];
+  readonly work: Work;
+  /** What decides the time beside name, types and attributes, such as the number of non-zero weights. */
+  readonly data?: string;
+  /** Builds kernels and packs constants. */
+  implement(): Implementation;
+}
+
+/** A node as a primitive sees it. Types are logical, whatever the layout. */
 export interface PrimitiveInput<A extends Attrs = Attrs> {
   readonly ins: readonly TensorType[];
   readonly outs: readonly TensorType[];
@@ -48,15 +73,20 @@ export interface PrimitiveInput<A extends Attrs = Attrs> {
   /** For constants the model stores smaller: how, by position. */
   readonly storage: readonly (WeightStorage | undefined)[];
   readonly values: readonly Value[];
+  readonly caps: Capabilities;
 }
 
 export interface Primitive<A extends Attrs = Attrs> {
   readonly name: string;
   readonly op: Op<A>;
-  /** The implementation for this node, or null when the primitive does not apply. */
-  implement(input: PrimitiveInput<A>): Implementation | null;
+  /** The ways this algorithm can compute the node, the one that usually wins first; none: it cannot. */
+  candidates(input: PrimitiveInput<A>): readonly Candidate[];
 }
 
 export function definePrimitive<A extends Attrs>(primitive: Primitive<A>): Primitive<A> {
   return primitive;
 }
+
+/** Bytes of all inputs and outputs, each counted once. */
+export const operandBytes = ({ ins, outs }: Pick<PrimitiveInput, "ins" | "outs">): number =>
+  [...ins, ...outs].reduce((sum, t) => sum + byteSize(t), 0);

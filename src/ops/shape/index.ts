@@ -9,6 +9,7 @@ import { gatherElements } from "./gather-elements.ts";
 import { gatherNd } from "./gather-nd.ts";
 import { oneHot } from "./one-hot.ts";
 import { pad } from "./pad.ts";
+import { relayout } from "./relayout.ts";
 import { reshape } from "./reshape.ts";
 import { reverseSequence } from "./reverse-sequence.ts";
 import { scatterElements } from "./scatter-elements.ts";
@@ -31,6 +32,7 @@ export {
   gatherNd,
   oneHot,
   pad,
+  relayout,
   reshape,
   reverseSequence,
   scatterElements,
@@ -55,6 +57,7 @@ export const shapeOps = {
   gather_nd: gatherNd,
   one_hot: oneHot,
   pad,
+  relayout,
   reshape,
   reverse_sequence: reverseSequence,
   scatter_elements: scatterElements,

@@ -12,10 +12,9 @@ import { product } from "../../util/math.ts";
 import { storeBytes, storeEight } from "../gemm/i8.ts";
 import type { Byte } from "../gemm/i8-pack.ts";
 import { type Block, forEachBlock } from "../pool/nest.ts";
-import { definePrimitive, type Implementation } from "../primitive.ts";
+import { definePrimitive, type Implementation, operandBytes } from "../primitive.ts";
 
-const implementation = (name: string, k: KernelBuilder): Implementation => ({
-  name,
+const implementation = (k: KernelBuilder): Implementation => ({
   inPlace: false,
   steps: [
     {
@@ -60,53 +59,75 @@ const MOST_TAPS = 2 ** 14;
 export const averagePoolF32 = definePrimitive({
   name: "f32_average_pool_nhwc",
   op: averagePool,
-  implement: ({ ins, outs, attrs }) => {
-    if (attrs.layout !== "nhwc" || ins[0]!.dtype !== "f32") return null;
-    if (outs[0]!.quant !== undefined) return null;
-    const k = new KernelBuilder("average_pool");
-    const x = k.buffer("x", "f32", elementCount(ins[0]!.shape), "in");
-    const y = k.buffer("y", "f32", elementCount(outs[0]!.shape), "out");
-    const plan = poolPlan(ins[0]!, outs[0]!, attrs);
-    forEachBlock(k, plan, (block) => {
-      const type = block.width === 1 ? "f32" : "f32x4";
-      const offsets = Array.from({ length: Math.max(1, block.width / 4) }, (_, i) => 4 * i);
-      const totals = sums(k, block, "f32", (from) =>
-        offsets.map((o) => k.load(x, add(from, o), type)),
-      );
-      const count = cast("f32", "convert_s", divisorOf(attrs, plan, block.window, block.at));
-      const n = k.let("count", type === "f32" ? count : splat(type, count));
-      totals.forEach((sum, i) => {
-        k.store(y, add(block.to, offsets[i]!), binary("div", sum, n));
-      });
-    });
-    return implementation("f32_average_pool_nhwc", k);
+  candidates: (input) => {
+    const { ins, outs, attrs } = input;
+    if (attrs.layout !== "nhwc" || ins[0]!.dtype !== "f32") return [];
+    if (outs[0]!.quant !== undefined) return [];
+    const work = { macs: 0, bytes: operandBytes(input) };
+    return [
+      {
+        name: "f32_average_pool_nhwc",
+        family: "pool",
+        work,
+        implement: () => {
+          const k = new KernelBuilder("average_pool");
+          const x = k.buffer("x", "f32", elementCount(ins[0]!.shape), "in");
+          const y = k.buffer("y", "f32", elementCount(outs[0]!.shape), "out");
+          const plan = poolPlan(ins[0]!, outs[0]!, attrs);
+          forEachBlock(k, plan, (block) => {
+            const type = block.width === 1 ? "f32" : "f32x4";
+            const offsets = Array.from({ length: Math.max(1, block.width / 4) }, (_, i) => 4 * i);
+            const totals = sums(k, block, "f32", (from) =>
+              offsets.map((o) => k.load(x, add(from, o), type)),
+            );
+            const count = cast("f32", "convert_s", divisorOf(attrs, plan, block.window, block.at));
+            const n = k.let("count", type === "f32" ? count : splat(type, count));
+            totals.forEach((sum, i) => {
+              k.store(y, add(block.to, offsets[i]!), binary("div", sum, n));
+            });
+          });
+          return implementation(k);
+        },
+      },
+    ];
   },
 });
 
 export const averagePoolBytes = definePrimitive({
   name: "i8_average_pool_nhwc",
   op: averagePool,
-  implement: ({ ins, outs, attrs }) => {
+  candidates: (input) => {
+    const { ins, outs, attrs } = input;
     const [from, to] = [ins[0]!, outs[0]!];
     const mean = poolMean(from, to, attrs.arith);
-    if (attrs.layout !== "nhwc" || mean === null || product(attrs.kernel) > MOST_TAPS) return null;
-    const k = new KernelBuilder("average_pool");
-    const x = k.buffer("x", from.dtype, elementCount(from.shape), "in");
-    const y = k.buffer("y", to.dtype, elementCount(to.shape), "out");
-    const plan = poolPlan(from, to, attrs);
-    forEachBlock(k, plan, (block) => {
-      const totals = sums(k, block, "i32", (at) => widen(k, x, at, block.width));
-      const count = divisorOf(attrs, plan, block.window, block.at);
-      const finish = mean.prepare(k, block.window.count, count);
-      const [a, b, c, d] = totals.map((s) => k.let("q", finish(k.let("total", s))));
-      const dtype = to.dtype as Byte;
-      if (block.width === 1) k.store(y, block.to, a!);
-      else if (block.width === 4) storeBytes(k, y, block.to, a!, dtype, 4);
-      else {
-        storeEight(k, y, block.to, a!, b!, dtype);
-        storeEight(k, y, add(block.to, 8), c!, d!, dtype);
-      }
-    });
-    return implementation(`${from.dtype}_average_pool_nhwc`, k);
+    if (attrs.layout !== "nhwc" || mean === null || product(attrs.kernel) > MOST_TAPS) return [];
+    const work = { macs: 0, bytes: operandBytes(input) };
+    return [
+      {
+        name: `${from.dtype}_average_pool_nhwc`,
+        family: "pool",
+        work,
+        implement: () => {
+          const k = new KernelBuilder("average_pool");
+          const x = k.buffer("x", from.dtype, elementCount(from.shape), "in");
+          const y = k.buffer("y", to.dtype, elementCount(to.shape), "out");
+          const plan = poolPlan(from, to, attrs);
+          forEachBlock(k, plan, (block) => {
+            const totals = sums(k, block, "i32", (at) => widen(k, x, at, block.width));
+            const count = divisorOf(attrs, plan, block.window, block.at);
+            const finish = mean.prepare(k, block.window.count, count);
+            const [a, b, c, d] = totals.map((s) => k.let("q", finish(k.let("total", s))));
+            const dtype = to.dtype as Byte;
+            if (block.width === 1) k.store(y, block.to, a!);
+            else if (block.width === 4) storeBytes(k, y, block.to, a!, dtype, 4);
+            else {
+              storeEight(k, y, block.to, a!, b!, dtype);
+              storeEight(k, y, add(block.to, 8), c!, d!, dtype);
+            }
+          });
+          return implementation(k);
+        },
+      },
+    ];
   },
 });

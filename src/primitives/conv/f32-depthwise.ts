@@ -21,7 +21,7 @@ export const depthwiseLoops = (g: ConvGeometry): Loops => ({
   rows: g.batch * g.oh,
   length: g.ow,
   flat: false,
-  tile: { mr: 1, nv: 1 },
+  tile: { mr: 1, nv: 1, lanes: 4 },
   tiles: g.ow,
   panels: 1,
   runs: g.kh * g.kw,
@@ -53,72 +53,86 @@ function packBias(bias: Tensor | undefined, g: ConvGeometry): Tensor {
 export const convF32Depthwise = definePrimitive({
   name: "f32_conv_depthwise",
   op: conv,
-  implement: ({ ins, outs, attrs, constants, storage }) => {
+  candidates: ({ ins, outs, attrs, constants, storage }) => {
     const [x, w, bias] = ins;
     const weights = constants[1];
-    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return null;
-    if (ins.length > 3 || (bias !== undefined && constants[2] === undefined)) return null;
+    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
+    if (ins.length > 3 || (bias !== undefined && constants[2] === undefined)) return [];
     const g = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
-    if (g === null || g.groups !== g.c || g.n !== g.c) return null;
+    if (g === null || g.groups !== g.c || g.n !== g.c) return [];
     const act = attrs.act;
     const scalar = act === undefined ? undefined : SCALARS[act.fn];
-    if (act !== undefined && scalar === undefined) return null;
-    const loops = depthwiseLoops(g);
-    const taps = packTaps(weights, g);
-    const width = taps.data.length / (g.kh * g.kw);
-    // The last vector of a pixel may read past its channels, so the input always goes through rows.
-    const staged = g.padded || g.c % 4 !== 0;
-    const size = workspaceSize(g, loops) + 4;
-    const k = new KernelBuilder("f32_depthwise");
-    const xb = k.buffer("x", "f32", g.batch * g.h * g.w * g.c, "in");
-    const wb = k.buffer("w", "f32", taps.data.length, "const");
-    const bb = k.buffer("bias", "f32", width, "const");
-    const yb = k.buffer("y", "f32", g.batch * g.oh * g.ow * g.c, "out");
-    const work = staged ? k.buffer("rows", "f32", size, "work") : null;
-    const source = work ?? xb;
-    const mover: RowMover = {
-      copy: (from, to, count) => k.copy(source, to, xb, from, count),
-      fill: (to, count) => k.fill(source, to, 0, count),
-    };
-    if (work !== null) fillBorders(g, loops, mover);
-    const rowStride = staged ? g.span * g.c : g.dh * g.w * g.c;
-    forEachRow(k, g, loops, (row) => {
-      if (work !== null) packRows(k, g, loops, row, mover);
-      const start = staged ? null : row.x;
-      const pixels = pixelTile(g.ow);
-      k.for("tile", 0, ceilDiv(g.ow, pixels), (t) => {
-        const at = mul(t, pixels);
-        const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
-        const x = k.let("x_at", affine(...(start ? [start] : []), [ox, g.sw * g.c]));
-        const y = k.let("y_at", affine(row.y, [ox, g.c]));
-        // Channels innermost: what is read and written next lies side by side.
-        channels(g, k, (c, lanes) => {
-          const bias = k.let("b", k.load(bb, c, "f32x4"));
-          const acc = Array.from({ length: pixels }, () => k.reg("acc", bias));
-          convolve(k, g, acc, {
-            load: (ky, column) =>
-              k.load(source, affine(x, [ky, rowStride], column * g.c, c), "f32x4"),
-            tap: (ky, kx) => k.load(wb, affine([ky, g.kw * width], kx * width, c), "f32x4"),
-          });
-          acc.forEach((sum, i) => {
-            const v = scalar === undefined ? sum : scalar.expr(k.let("t", sum), act!);
-            storeLanes(k, yb, affine(y, i * g.c, c), v, lanes);
-          });
-        });
-      });
-    });
-    const order = (scale: (c: number) => number): number[] =>
-      Array.from({ length: width }, (_, c) => (c < g.c ? scale(c) : 1));
-    const stored = storage[1] && packedStorage(storage[1], taps.data.length, width, order);
-    const operands: Operand[] = [
-      { kind: "in", index: 0 },
-      { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) },
-      { kind: "const", name: "bias", tensor: packBias(constants[2], g) },
-      { kind: "out", index: 0 },
-    ];
-    if (staged) operands.push({ kind: "work", id: "rows", bytes: 4 * size });
+    if (act !== undefined && scalar === undefined) return [];
+    const outputs = g.batch * g.oh * g.ow * g.c;
     const name = `f32_conv_depthwise_${g.kh}x${g.kw}`;
-    return { name, inPlace: false, steps: [{ kernel: k.build(), operands, args: [] }] };
+    const work = {
+      macs: outputs * g.kh * g.kw,
+      bytes: 4 * (g.batch * g.oh * g.kh * g.span * g.c + outputs),
+    };
+    return [
+      {
+        name,
+        family: "depthwise",
+        work,
+        implement: () => {
+          const loops = depthwiseLoops(g);
+          const taps = packTaps(weights, g);
+          const width = taps.data.length / (g.kh * g.kw);
+          // The last vector of a pixel may read past its channels, so the input always goes through rows.
+          const staged = g.padded || g.c % 4 !== 0;
+          const size = workspaceSize(g, loops) + 4;
+          const k = new KernelBuilder("f32_depthwise");
+          const xb = k.buffer("x", "f32", g.batch * g.h * g.w * g.c, "in");
+          const wb = k.buffer("w", "f32", taps.data.length, "const");
+          const bb = k.buffer("bias", "f32", width, "const");
+          const yb = k.buffer("y", "f32", g.batch * g.oh * g.ow * g.c, "out");
+          const work = staged ? k.buffer("rows", "f32", size, "work") : null;
+          const source = work ?? xb;
+          const mover: RowMover = {
+            copy: (from, to, count) => k.copy(source, to, xb, from, count),
+            fill: (to, count) => k.fill(source, to, 0, count),
+          };
+          if (work !== null) fillBorders(g, loops, mover);
+          const rowStride = staged ? g.span * g.c : g.dh * g.w * g.c;
+          forEachRow(k, g, loops, (row) => {
+            if (work !== null) packRows(k, g, loops, row, mover);
+            const start = staged ? null : row.x;
+            const pixels = pixelTile(g.ow);
+            k.for("tile", 0, ceilDiv(g.ow, pixels), (t) => {
+              const at = mul(t, pixels);
+              const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
+              const x = k.let("x_at", affine(...(start ? [start] : []), [ox, g.sw * g.c]));
+              const y = k.let("y_at", affine(row.y, [ox, g.c]));
+              // Channels innermost: what is read and written next lies side by side.
+              channels(g, k, (c, lanes) => {
+                const bias = k.let("b", k.load(bb, c, "f32x4"));
+                const acc = Array.from({ length: pixels }, () => k.reg("acc", bias));
+                convolve(k, g, acc, {
+                  load: (ky, column) =>
+                    k.load(source, affine(x, [ky, rowStride], column * g.c, c), "f32x4"),
+                  tap: (ky, kx) => k.load(wb, affine([ky, g.kw * width], kx * width, c), "f32x4"),
+                });
+                acc.forEach((sum, i) => {
+                  const v = scalar === undefined ? sum : scalar.expr(k.let("t", sum), act!);
+                  storeLanes(k, yb, affine(y, i * g.c, c), v, lanes);
+                });
+              });
+            });
+          });
+          const order = (scale: (c: number) => number): number[] =>
+            Array.from({ length: width }, (_, c) => (c < g.c ? scale(c) : 1));
+          const stored = storage[1] && packedStorage(storage[1], taps.data.length, width, order);
+          const operands: Operand[] = [
+            { kind: "in", index: 0 },
+            { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) },
+            { kind: "const", name: "bias", tensor: packBias(constants[2], g) },
+            { kind: "out", index: 0 },
+          ];
+          if (staged) operands.push({ kind: "work", id: "rows", bytes: 4 * size });
+          return { inPlace: false, steps: [{ kernel: k.build(), operands, args: [] }] };
+        },
+      },
+    ];
   },
 });
 

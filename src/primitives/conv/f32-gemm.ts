@@ -1,30 +1,31 @@
 /** @file f32 convolution as an indirect matrix product (NHWC, 1-D and 2-D, groups, dilation, stride). */
 import { conv } from "../../ops/nn/conv.ts";
-import { f32GemmStep } from "../gemm/f32.ts";
+import { f32GemmPlan } from "../gemm/f32.ts";
 import { convGeometry } from "../gemm/geometry.ts";
+import { gemmCandidate } from "../gemm/plan.ts";
 import { definePrimitive } from "../primitive.ts";
 
 export const convF32Gemm = definePrimitive({
   name: "f32_conv_igemm",
   op: conv,
-  implement: ({ ins, outs, attrs, constants, storage }) => {
+  candidates: ({ ins, outs, attrs, constants, storage, caps }) => {
     const [x, w, bias] = ins;
     const weights = constants[1];
-    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return null;
-    if (bias !== undefined && constants[2] === undefined) return null;
+    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
+    if (bias !== undefined && constants[2] === undefined) return [];
     const geometry = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
     // Groups of few channels leave most lanes empty.
-    if (geometry === null || geometry.n / geometry.groups < 4) return null;
-    const found = f32GemmStep({
+    if (geometry === null || geometry.n / geometry.groups < 4) return [];
+    const found = f32GemmPlan({
       geometry,
       weights,
       bias: constants[2],
       residual: ins.length > 3 ? 3 : null,
       act: attrs.act,
+      caps,
       weightStorage: storage[1],
     });
-    if (found === null) return null;
-    const { mr, nv } = found.tile;
-    return { name: `f32_conv_igemm_${mr}x${4 * nv}`, inPlace: false, steps: [found.step] };
+    if (found === null) return [];
+    return [gemmCandidate("f32_conv_igemm", "igemm", found)];
   },
 });

@@ -21,7 +21,7 @@ function loopsOf(g: ConvGeometry): Loops {
     rows: g.batch * g.oh,
     length: g.ow,
     flat: false,
-    tile: { mr: 1, nv: 2 },
+    tile: { mr: 1, nv: 2, lanes: 4 },
     tiles: g.ow,
     panels: ceilDiv(g.c, 8),
     runs: g.kh * g.kw,
@@ -61,31 +61,46 @@ function startValues(node: QuantisedNode, g: ConvGeometry): Tensor {
 export const convI8Depthwise = definePrimitive({
   name: "i8_conv_depthwise",
   op: conv,
-  implement: ({ ins, outs, attrs, constants }) => {
+  candidates: ({ ins, outs, attrs, constants }) => {
     const node = quantisedNode(ins, outs[0]!, constants, attrs);
-    if (node === null) return null;
+    if (node === null) return [];
     const g = convGeometry(ins[0]!, ins[1]!.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
-    if (g === null || g.groups !== g.c || g.n !== g.c) return null;
+    if (g === null || g.groups !== g.c || g.n !== g.c) return [];
     const loops = loopsOf(g);
     const params = requantParameters(node.rule, { ...g, groups: 1 }, loops);
-    if (params === null) return null;
-    const taps = packTaps(node.weights, g);
-    const starts = startValues(node, g);
-    const size = workspaceSize(g, loops) + 8;
-    const k = new KernelBuilder(`i8_depthwise_${g.kh}x${g.kw}`);
-    const buffers = declare(k, node, g, params, taps.data.length, starts.data.length, size);
-    body(k, node, g, loops, params, buffers);
-    const operands: Operand[] = [
-      { kind: "in", index: 0 },
-      { kind: "const", name: "weights", tensor: taps },
-      { kind: "const", name: "bias", tensor: starts },
-    ];
-    for (const p of params) {
-      if (p.tensor !== null) operands.push({ kind: "const", name: p.table.name, tensor: p.tensor });
-    }
-    operands.push({ kind: "out", index: 0 }, { kind: "work", id: "rows", bytes: 2 * size });
+    if (params === null) return [];
+    const outputs = g.batch * g.oh * g.ow * g.c;
     const name = `i8_conv_depthwise_${g.kh}x${g.kw}`;
-    return { name, inPlace: false, steps: [{ kernel: k.build(), operands, args: [] }] };
+    const work = {
+      macs: outputs * g.kh * g.kw,
+      bytes: 2 * g.batch * g.oh * g.kh * g.span * g.c + outputs,
+    };
+    return [
+      {
+        name,
+        family: "depthwise",
+        work,
+        implement: () => {
+          const taps = packTaps(node.weights, g);
+          const starts = startValues(node, g);
+          const size = workspaceSize(g, loops) + 8;
+          const k = new KernelBuilder(`i8_depthwise_${g.kh}x${g.kw}`);
+          const buffers = declare(k, node, g, params, taps.data.length, starts.data.length, size);
+          body(k, node, g, loops, params, buffers);
+          const operands: Operand[] = [
+            { kind: "in", index: 0 },
+            { kind: "const", name: "weights", tensor: taps },
+            { kind: "const", name: "bias", tensor: starts },
+          ];
+          for (const p of params) {
+            if (p.tensor !== null)
+              operands.push({ kind: "const", name: p.table.name, tensor: p.tensor });
+          }
+          operands.push({ kind: "out", index: 0 }, { kind: "work", id: "rows", bytes: 2 * size });
+          return { inPlace: false, steps: [{ kernel: k.build(), operands, args: [] }] };
+        },
+      },
+    ];
   },
 });
 

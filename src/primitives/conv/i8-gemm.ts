@@ -1,16 +1,17 @@
 /** @file 8-bit convolution as an indirect matrix product (NHWC, 1-D and 2-D, groups, dilation, stride). */
 import { conv } from "../../ops/nn/conv.ts";
 import { convGeometry } from "../gemm/geometry.ts";
-import { i8GemmStep } from "../gemm/i8.ts";
+import { i8GemmPlan } from "../gemm/i8.ts";
+import { gemmCandidate } from "../gemm/plan.ts";
 import { quantisedNode } from "../gemm/quantised.ts";
 import { definePrimitive } from "../primitive.ts";
 
 export const convI8Gemm = definePrimitive({
   name: "i8_conv_igemm",
   op: conv,
-  implement: ({ ins, outs, attrs, constants }) => {
+  candidates: ({ ins, outs, attrs, constants }) => {
     const node = quantisedNode(ins, outs[0]!, constants, attrs);
-    if (node === null) return null;
+    if (node === null) return [];
     const geometry = convGeometry(
       ins[0]!,
       ins[1]!.shape.slice(1, -1),
@@ -18,10 +19,9 @@ export const convI8Gemm = definePrimitive({
       attrs,
       attrs.groups,
     );
-    if (geometry === null || geometry.n / geometry.groups < 4) return null;
-    const found = i8GemmStep({ geometry, ...node });
-    if (found === null) return null;
-    const { mr, nv } = found.tile;
-    return { name: `i8_conv_igemm_${mr}x${4 * nv}`, inPlace: false, steps: [found.step] };
+    if (geometry === null || geometry.n / geometry.groups < 4) return [];
+    const found = i8GemmPlan({ geometry, ...node });
+    if (found === null) return [];
+    return [gemmCandidate("i8_conv_igemm", "igemm", found)];
   },
 });

@@ -1,10 +1,10 @@
 /**
- * @file The f32 matrix kernel: accumulators of mr pixels by 4 * nv channels in registers, weights packed
- * as [panel][k][4 * nv] with the channels of a panel adjacent.
+ * @file The f32 matrix kernel: accumulators of mr pixels by nv vectors of channels in registers, weights
+ * packed as [panel][k][channel] with the channels of a panel adjacent.
  */
 import type { Activation } from "../../graph/op.ts";
 import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
-import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
+import { type Buffer, type Expr, type Kernel, type KType, lanesOf } from "../../kernel/ir.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
@@ -12,27 +12,26 @@ import type { Operand, Step } from "../primitive.ts";
 import { type PackedStorage, packedStorage, type WeightStorage } from "../storage.ts";
 import {
   type ConvGeometry,
+  gemmMacs,
   type Loops,
+  panelWidth,
   perChannel,
-  pickTile,
   planLoops,
   type Tile,
 } from "./geometry.ts";
 import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
+import type { GemmPlan } from "./plan.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
+import { type TileRegisters, tileF32 } from "./tile.ts";
 
-/**
- * Tile heights and the vectors of channels each takes. Six rows fit 15 registers only with a fused multiply-add;
- * five also leave room for the product of the unfused form, so one kernel serves both variants.
- */
-const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2 };
-const THROUGHPUT: Readonly<Record<number, number>> = { 1: 26, 2: 36, 3: 44, 4: 54, 5: 56 };
+const WASM: TileRegisters = { vectorBytes: 16, registers: 15 };
 
-const tileF32 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
+/** The register type of a tile's vectors. */
+const vectorType = (tile: Tile): KType => `f32x${tile.lanes}`;
 
-/** Weights [O, K] (rows in the order of `planLoops` runs) as [group][panel][k][4 * nv], zero-padded. */
+/** Weights [O, K] (rows in the order of `planLoops` runs) as [group][panel][k][channel], zero-padded. */
 function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
-  const width = 4 * loops.tile.nv;
+  const width = panelWidth(loops.tile);
   const perGroup = g.n / g.groups;
   const depth = w.data.length / g.n;
   const packed = new Float32Array(g.groups * loops.panels * depth * width);
@@ -66,16 +65,28 @@ export interface F32Gemm {
   /** Input position of the residual, or null. */
   readonly residual: number | null;
   readonly act: Activation | undefined;
+  /** The vector registers of the target; absent: those of WebAssembly. */
+  readonly caps?: TileRegisters;
   /** How the model stores the weights, when smaller than f32. */
   readonly weightStorage: WeightStorage | undefined;
 }
 
-/** The kernel call of an f32 product, or null when the kernel cannot express it. */
-export function f32GemmStep(spec: F32Gemm): { readonly step: Step; readonly tile: Tile } | null {
+/** The plan of an f32 product, or null when the kernel cannot express it. */
+export function f32GemmPlan(spec: F32Gemm): GemmPlan | null {
   const { geometry: g } = spec;
-  const loops = planLoops(g, tileF32);
-  if (spec.residual !== null && (g.n / g.groups) % 4 !== 0) return null;
+  const caps = spec.caps ?? WASM;
+  const loops = planLoops(g, (length, n) => tileF32(caps, length, n));
+  if (spec.residual !== null && (g.n / g.groups) % loops.tile.lanes !== 0) return null;
   if (spec.act !== undefined && SCALARS[spec.act.fn] === undefined) return null;
+  const bytes = 4 * g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n);
+  const packed = g.padded ? 4 * loops.rows * workspaceSize(g, loops) : 0;
+  const work = { macs: gemmMacs(g, loops), bytes: bytes + packed + 4 * spec.weights.data.length };
+  return { tile: loops.tile, work, step: () => f32GemmStep(spec, loops) };
+}
+
+/** The call of the kernel. */
+function f32GemmStep(spec: F32Gemm, loops: Loops): Step {
+  const { geometry: g } = spec;
   const weights = packWeights(spec.weights, g, loops);
   const kernel = f32Kernel(spec, loops, weights.data.length);
   const storage = spec.weightStorage && storageOf(spec.weightStorage, g, loops);
@@ -87,23 +98,23 @@ export function f32GemmStep(spec: F32Gemm): { readonly step: Step; readonly tile
   ];
   if (spec.residual !== null) operands.push({ kind: "in", index: spec.residual });
   if (g.padded) operands.push({ kind: "work", id: "rows", bytes: 4 * workspaceSize(g, loops) });
-  return { step: { kernel, operands, args: [] }, tile: loops.tile };
+  return { kernel, operands, args: [] };
 }
 
 function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {
-  const width = 4 * loops.tile.nv;
+  const width = panelWidth(loops.tile);
   const block = loops.runs * loops.runLength * width;
   return packedStorage(storage, block, width, (scale) => perChannel(scale, g, loops, 1));
 }
 
 function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
   const { geometry: g } = spec;
-  const { mr, nv } = loops.tile;
+  const width = panelWidth(loops.tile);
   const pixels = g.batch * g.oh * g.ow;
-  const k = new KernelBuilder(`f32_gemm_${mr}x${4 * nv}`);
+  const k = new KernelBuilder(`f32_gemm_${loops.tile.mr}x${width}`);
   const x = k.buffer("x", "f32", g.batch * g.h * g.w * g.c, "in");
   const w = k.buffer("w", "f32", weightCount, "const");
-  const bias = k.buffer("bias", "f32", g.groups * loops.panels * 4 * nv, "const");
+  const bias = k.buffer("bias", "f32", g.groups * loops.panels * width, "const");
   const y = k.buffer("y", "f32", pixels * g.n, "out");
   const residual = spec.residual === null ? null : k.buffer("residual", "f32", pixels * g.n, "in");
   const work = g.padded ? k.buffer("rows", "f32", workspaceSize(g, loops), "work") : null;
@@ -163,7 +174,7 @@ function openPanel(
   group: Expr,
   channel: Expr,
 ): Panel {
-  const width = 4 * loops.tile.nv;
+  const width = panelWidth(loops.tile);
   const depth = loops.runs * loops.runLength;
   return {
     weights: k.let("w0", mul(panel, depth * width)),
@@ -186,19 +197,20 @@ function accumulate(
   first: Expr,
   panel: Panel,
 ): Expr[][] {
-  const { mr, nv } = loops.tile;
-  const width = 4 * nv;
+  const { mr, nv, lanes } = loops.tile;
+  const type = vectorType(loops.tile);
+  const width = panelWidth(loops.tile);
   // Loaded for each tile: held across tiles, the bias would need registers the accumulators take.
   const start = Array.from({ length: nv }, (_, j) =>
-    k.let("b", k.load(bias, add(panel.bias, 4 * j), "f32x4")),
+    k.let("b", k.load(bias, add(panel.bias, lanes * j), type)),
   );
   const acc = Array.from({ length: mr }, () => start.map((b) => k.reg("acc", b)));
   const step = (a: Expr, wp: Expr): void => {
     const ws = Array.from({ length: nv }, (_, j) =>
-      k.let("wv", k.load(w, add(wp, 4 * j), "f32x4")),
+      k.let("wv", k.load(w, add(wp, lanes * j), type)),
     );
     for (let r = 0; r < mr; r++) {
-      const av = k.let("av", k.loadGroup(source, affine(a, r * g.sw * g.c), "f32x4"));
+      const av = k.let("av", k.loadGroup(source, affine(a, r * g.sw * g.c), type));
       ws.forEach((wv, j) => k.set(acc[r]![j]!, fma(av, wv, acc[r]![j]!)));
     }
   };
@@ -232,13 +244,14 @@ function finish(
   pixel: Expr,
 ): void {
   const scalar = act === undefined ? null : SCALARS[act.fn]!;
+  const type = vectorType(loops.tile);
   const base = k.let("yp", affine(rowStart, [pixel, g.n], panel.output));
   for (let j = 0; j < loops.tile.nv; j++) {
     forValidLanes(k, loops, g.n / g.groups, panel.channel, j, (lanes) => {
       acc.forEach((vectors, r) => {
-        const at = add(base, r * g.n + 4 * j);
+        const at = add(base, r * g.n + loops.tile.lanes * j);
         let v = vectors[j]!;
-        if (residual !== null) v = add(v, k.load(residual, at, "f32x4"));
+        if (residual !== null) v = add(v, k.load(residual, at, type));
         if (scalar !== null) v = scalar.expr(k.let("t", v), act!);
         storeLanes(k, y, at, v, lanes);
       });
@@ -246,7 +259,7 @@ function finish(
   }
 }
 
-/** Stores the first 1 to 4 lanes of an f32x4. */
+/** Stores the first lanes of an f32 vector. */
 export function storeLanes(
   k: KernelBuilder,
   y: Buffer,
@@ -254,8 +267,13 @@ export function storeLanes(
   value: Expr,
   lanes: number,
 ): void {
-  if (lanes === 4) {
+  const width = lanesOf(value.type);
+  if (lanes === width) {
     k.store(y, at, value);
+    return;
+  }
+  if (width > 4) {
+    k.store(y, at, value, lanes);
     return;
   }
   const v = k.let("v", value);

@@ -82,11 +82,15 @@ export function linearGeometry(x: TensorType, n: number): ConvGeometry {
   }; // biome-ignore format: one line a group
 }
 
-/** The register tile: mr pixels by nv vectors of four output channels. */
+/** The register tile: mr pixels by nv vectors of `lanes` output channels. */
 export interface Tile {
   readonly mr: number;
   readonly nv: number;
+  readonly lanes: number;
 }
+
+/** Output channels of a panel. */
+export const panelWidth = (tile: Tile): number => tile.lanes * tile.nv;
 
 /** How the loops run over a geometry. */
 export interface Loops {
@@ -97,7 +101,7 @@ export interface Loops {
   readonly tile: Tile;
   /** Tiles in a row; the last one overlaps the one before when `length` is no multiple of mr. */
   readonly tiles: number;
-  /** Panels of 4 * nv output channels in a group. */
+  /** Panels of `panelWidth` output channels in a group. */
   readonly panels: number;
   /** Contiguous runs of input elements a pixel reads, and the length of each. */
   readonly runs: number;
@@ -129,7 +133,7 @@ export function planLoops(g: ConvGeometry, pickTile: (length: number, n: number)
     flat,
     tile,
     tiles: ceilDiv(length, tile.mr),
-    panels: ceilDiv(perGroup, 4 * tile.nv),
+    panels: ceilDiv(perGroup, panelWidth(tile)),
     runs: whole ? g.kh : g.kh * g.kw,
     runLength: whole ? g.kw * g.c : g.c / g.groups,
   };
@@ -151,7 +155,7 @@ export function pickTile(
     if (mr > length) continue;
     const nv = pickVectors(n, limit);
     const time = (ceilDiv(length, mr) * mr * ceilDiv(n, 4 * nv) * nv) / throughput[mr]!;
-    if (best === null || time <= best.time) best = { tile: { mr, nv }, time };
+    if (best === null || time <= best.time) best = { tile: { mr, nv, lanes: 4 }, time };
   }
   return best!.tile;
 }
@@ -173,9 +177,20 @@ export function perChannel(
   loops: Loops,
   pad: number,
 ): number[] {
-  const width = 4 * loops.tile.nv * loops.panels;
+  const width = panelWidth(loops.tile) * loops.panels;
   const perGroup = g.n / g.groups;
   const out = new Array<number>(g.groups * width).fill(pad);
   for (let o = 0; o < g.n; o++) out[Math.floor(o / perGroup) * width + (o % perGroup)] = values(o);
   return out;
 }
+
+/** Multiply-accumulates of the loops, those wasted on tails included. */
+export const gemmMacs = (g: ConvGeometry, loops: Loops): number =>
+  loops.rows *
+  loops.tiles *
+  loops.tile.mr *
+  g.groups *
+  loops.panels *
+  panelWidth(loops.tile) *
+  loops.runs *
+  loops.runLength;

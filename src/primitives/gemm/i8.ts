@@ -1,7 +1,7 @@
 /**
  * @file The integer matrix kernel, in two forms that read the same packed weights and give the same
- * integers: dot8 (engines with an exact 8-bit dot product; four products a lane) and dot16 (every engine;
- * activations widened to i16, two products a lane, pairs of lanes summed at the end).
+ * integers: dot8 (engines with an exact 8-bit dot; four products a lane) and dot16 (every engine; activations
+ * widened to i16, two products a lane, pairs of lanes summed at the end).
  */
 import {
   add,
@@ -23,7 +23,7 @@ import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Operand, Step } from "../primitive.ts";
-import { type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import { gemmMacs, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
 import {
   type Byte,
   type I8Gemm,
@@ -34,6 +34,7 @@ import {
   startValues,
 } from "./i8-pack.ts";
 import { forEachRow, forEachRun, forEachTile } from "./loops.ts";
+import type { GemmPlan } from "./plan.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 
 /** Tile heights that leave a register for the products (15 vector registers on x64). */
@@ -41,13 +42,21 @@ const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2
 const THROUGHPUT: Readonly<Record<number, number>> = { 1: 38, 2: 60, 3: 70, 4: 83, 5: 84 };
 
 const tileI8 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
-
-/** The kernel call of an integer product, or null when the rule has no vector form. */
-export function i8GemmStep(spec: I8Gemm): { readonly step: Step; readonly tile: Tile } | null {
+/** The plan of an integer product, or null when the rule has no vector form. */
+export function i8GemmPlan(spec: I8Gemm): GemmPlan | null {
   const { geometry: g } = spec;
   const loops = planLoops(g, tileI8);
   const params = requantParameters(spec.rule, g, loops);
   if (params === null) return null;
+  const bytes = g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n) + spec.weights.data.length;
+  const packed = 2 * loops.rows * workCount(spec, loops);
+  const work = { macs: gemmMacs(g, loops), bytes: bytes + packed };
+  return { tile: loops.tile, work, step: () => i8GemmStep(spec, loops, params) };
+}
+
+/** The call of the kernel. */
+function i8GemmStep(spec: I8Gemm, loops: Loops, params: readonly Parameter[]): Step {
+  const { geometry: g } = spec;
   const weights = packWeights(spec.weights, g, loops);
   const starts = startValues(spec, loops);
   const shape: Shape = {
@@ -70,7 +79,7 @@ export function i8GemmStep(spec: I8Gemm): { readonly step: Step; readonly tile: 
   operands.push({ kind: "out", index: 0 });
   operands.push({ kind: "work", id: "rows", bytes: 2 * workCount(spec, loops) });
   operands.push({ kind: "work", id: "sums", bytes: 4 * sumCount(loops) });
-  return { step: { kernel, operands, args: ["flip"] }, tile: loops.tile };
+  return { kernel, operands, args: ["flip"] };
 }
 
 /** Workspace elements; the last run may be read up to three elements too far. */

@@ -10,7 +10,7 @@ import {
   mul,
 } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/ir.ts";
-import type { ConvGeometry, Loops } from "./geometry.ts";
+import { type ConvGeometry, type Loops, panelWidth } from "./geometry.ts";
 
 /** Where one row of output pixels reads and writes; element indices. */
 export interface Row {
@@ -77,7 +77,7 @@ export function forEachTile(
   k.for("group", 0, g.groups, (group) => {
     k.for("panel", 0, loops.panels, (p) => {
       const panel = k.let("panel_index", affine([group, loops.panels], p));
-      panelStart(panel, group, k.let("channel", mul(p, 4 * tile.nv)));
+      panelStart(panel, group, k.let("channel", mul(p, panelWidth(tile))));
       k.for("tile", 0, loops.tiles, (t) => {
         const start = mul(t, tile.mr);
         body(length % tile.mr === 0 ? start : k.let("pixel", min(start, length - tile.mr)));
@@ -115,22 +115,22 @@ export function forValidLanes(
   j: number,
   store: (lanes: number) => void,
 ): void {
-  const width = 4 * loops.tile.nv;
-  if (channels % width === 0) {
-    store(4);
+  const { lanes } = loops.tile;
+  if (channels % panelWidth(loops.tile) === 0) {
+    store(lanes);
     return;
   }
-  const at: ExprLike = add(channel, 4 * j);
-  const tail = channels % 4;
+  const at: ExprLike = add(channel, lanes * j);
+  const tail = channels % lanes;
   const full = channels - tail;
   if (loops.panels === 1) {
-    if (4 * j < full) store(4);
-    else if (4 * j < channels) store(tail);
+    if (lanes * j < full) store(lanes);
+    else if (lanes * j < channels) store(tail);
     return;
   }
   k.if(
     lt(at, full),
-    () => store(4),
+    () => store(lanes),
     () => {
       if (tail > 0) k.if(lt(at, channels), () => store(tail));
     },

@@ -7,7 +7,7 @@ import { elementCount } from "../../tensor/tensor.ts";
 import { storeBytes } from "../gemm/i8.ts";
 import type { Byte } from "../gemm/i8-pack.ts";
 import { forEachBlock } from "../pool/nest.ts";
-import { definePrimitive } from "../primitive.ts";
+import { definePrimitive, operandBytes } from "../primitive.ts";
 
 /** Registers of a block and what a maximum over nothing starts from. */
 interface Form {
@@ -36,32 +36,43 @@ function formOf(dtype: string, width: number): Form | null {
 export const maxPoolNhwc = definePrimitive({
   name: "max_pool_nhwc",
   op: maxPool,
-  implement: ({ ins, outs, attrs }) => {
+  candidates: (input) => {
+    const { ins, outs, attrs } = input;
     const { dtype, shape } = ins[0]!;
-    if (attrs.layout !== "nhwc" || formOf(dtype, 16) === null) return null;
-    const k = new KernelBuilder("max_pool");
-    const x = k.buffer("x", dtype, elementCount(shape), "in");
-    const y = k.buffer("y", dtype, elementCount(outs[0]!.shape), "out");
-    forEachBlock(k, poolPlan(ins[0]!, outs[0]!, attrs), ({ width, to, eachTap }) => {
-      const { type, lanes, lowest, larger } = formOf(dtype, width)!;
-      const best = Array.from({ length: width / lanes }, () =>
-        k.reg("best", constant(type, lowest)),
-      );
-      eachTap((from) => {
-        for (const [i, b] of best.entries()) {
-          k.set(b, larger(b, k.load(x, add(from, i * lanes), type)));
-        }
-      });
-      for (const [i, b] of best.entries()) {
-        if (type === "i32x4") storeBytes(k, y, to, b, dtype as Byte, 4);
-        else k.store(y, add(to, i * lanes), b);
-      }
-    });
-    const operands = [
-      { kind: "in", index: 0 },
-      { kind: "out", index: 0 },
-    ] as const;
-    const steps = [{ kernel: k.build(), operands, args: [] }];
-    return { name: `${dtype}_max_pool_nhwc`, inPlace: false, steps };
+    if (attrs.layout !== "nhwc" || formOf(dtype, 16) === null) return [];
+    const work = { macs: 0, bytes: operandBytes(input) };
+    return [
+      {
+        name: `${dtype}_max_pool_nhwc`,
+        family: "pool",
+        work,
+        implement: () => {
+          const k = new KernelBuilder("max_pool");
+          const x = k.buffer("x", dtype, elementCount(shape), "in");
+          const y = k.buffer("y", dtype, elementCount(outs[0]!.shape), "out");
+          forEachBlock(k, poolPlan(ins[0]!, outs[0]!, attrs), ({ width, to, eachTap }) => {
+            const { type, lanes, lowest, larger } = formOf(dtype, width)!;
+            const best = Array.from({ length: width / lanes }, () =>
+              k.reg("best", constant(type, lowest)),
+            );
+            eachTap((from) => {
+              for (const [i, b] of best.entries()) {
+                k.set(b, larger(b, k.load(x, add(from, i * lanes), type)));
+              }
+            });
+            for (const [i, b] of best.entries()) {
+              if (type === "i32x4") storeBytes(k, y, to, b, dtype as Byte, 4);
+              else k.store(y, add(to, i * lanes), b);
+            }
+          });
+          const operands = [
+            { kind: "in", index: 0 },
+            { kind: "out", index: 0 },
+          ] as const;
+          const steps = [{ kernel: k.build(), operands, args: [] }];
+          return { inPlace: false, steps };
+        },
+      },
+    ];
   },
 });

@@ -1,0 +1,93 @@
+/**
+ * @file What a candidate costs: measured on this machine where a profile has it, otherwise modelled as
+ * nanoseconds per multiply-accumulate, per byte moved and per call, with coefficients fitted to measurements
+ * (src/select/coefficients.ts).
+ */
+import type { Candidate } from "../primitives/primitive.ts";
+import { DEFAULT_COEFFICIENTS } from "./coefficients.ts";
+import type { NetworkNode } from "./network.ts";
+
+/** The time of one candidate of one node, in nanoseconds. */
+export interface Estimate {
+  readonly ns: number;
+  readonly measured: boolean;
+}
+
+export interface CostModel {
+  estimate(node: NetworkNode, candidate: Candidate): Estimate;
+}
+
+/** Nanoseconds per multiply-accumulate, per byte and per call. */
+export type Coefficients = readonly [macs: number, bytes: number, call: number];
+
+/** By group (see groupOf). */
+export type CoefficientTable = Readonly<Record<string, Coefficients>>;
+
+/** Measured nanoseconds by key (see keyOf). */
+export type MeasuredTimes = ReadonlyMap<string, number>;
+
+/** What decides the time of a candidate, as text. */
+export const keyOf = (node: NetworkNode, candidate: Candidate): string =>
+  [candidate.name, node.signature, ...(candidate.data === undefined ? [] : [candidate.data])].join(
+    " | ",
+  );
+
+/** Element type that a node computes on: that of its first operand. */
+const elementOf = ({ ins, outs }: NetworkNode): string => {
+  const type = ins[0] ?? outs[0];
+  return type === undefined ? "" : type.dtype;
+};
+
+/** Candidates whose times follow one law: operator, algorithm and element type, for example conv/igemm/f32. */
+export const groupOf = (node: NetworkNode, candidate: Candidate): string =>
+  `${node.node.op.name}/${candidate.family}/${elementOf(node)}`;
+
+/** The law for a group, or for the nearest wider one: any operator, then any element type as well. */
+function coefficientsOf(table: CoefficientTable, node: NetworkNode, c: Candidate): Coefficients {
+  const names = [groupOf(node, c), `*/${c.family}/${elementOf(node)}`, `*/${c.family}/*`, "*"];
+  for (const name of names) {
+    const found = table[name];
+    if (found !== undefined) return found;
+  }
+  return ANY;
+}
+
+/** A loop nest that nothing is known of. */
+const ANY: Coefficients = [1, 0.5, 100];
+
+export function modelledNs(table: CoefficientTable, node: NetworkNode, c: Candidate): number {
+  const [macs, bytes, call] = coefficientsOf(table, node, c);
+  return macs * c.work.macs + bytes * c.work.bytes + call;
+}
+
+/**
+ * A cost model of measurements and coefficients. Views cost nothing. Where a node has candidates that were
+ * measured and others that were not, a modelled time is scaled by what the model is wrong by on the measured
+ * ones, so that both can be compared.
+ */
+export function costModel(
+  measured: MeasuredTimes = new Map(),
+  table: CoefficientTable = DEFAULT_COEFFICIENTS,
+): CostModel {
+  const scales = new Map<NetworkNode, number>();
+  const scaleOf = (node: NetworkNode): number => {
+    const known = scales.get(node);
+    if (known !== undefined) return known;
+    const ratios = node.candidates.flatMap((c) => {
+      const ns = measured.get(keyOf(node, c));
+      const expected = modelledNs(table, node, c);
+      return ns === undefined || ns <= 0 || expected <= 0 ? [] : [Math.log(ns / expected)];
+    });
+    const mean = ratios.reduce((a, b) => a + b, 0) / Math.max(1, ratios.length);
+    scales.set(node, Math.exp(mean));
+    return Math.exp(mean);
+  };
+  return {
+    estimate: (node, candidate) => {
+      if (candidate.family === "view") return { ns: 0, measured: true };
+      const ns = measured.get(keyOf(node, candidate));
+      if (ns !== undefined) return { ns, measured: true };
+      return { ns: scaleOf(node) * modelledNs(table, node, candidate), measured: false };
+    },
+  };
+}
