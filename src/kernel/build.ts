@@ -174,6 +174,8 @@ export const call = (fn: string, ...args: readonly Expr[]): Expr => ({
 export interface LoopOptions {
   readonly step?: number;
   readonly tag?: LoopTag;
+  /** Iterations may run in any order or at the same time; see docs/ir.md for what that asks for. */
+  readonly parallel?: boolean;
 }
 
 /** Builds one kernel. Statements go to the innermost open block; names are made unique. */
@@ -299,7 +301,12 @@ export class KernelBuilder {
     const v = this.unique(hint);
     const stmts = this.nested(() => body(variable(v, "i32")));
     const tag = options.tag ?? "serial";
-    this.block.push({ kind: "for", var: v, begin: from, end: to, step, tag, body: stmts });
+    const parallel = options.parallel === true ? { parallel: true as const } : {};
+    this.block.push({
+      ...{ kind: "for", var: v, begin: from, end: to, step, tag },
+      ...parallel,
+      body: stmts,
+    });
   }
 
   if(cond: Expr, then: () => void, otherwise: () => void = () => {}): void {

@@ -101,7 +101,7 @@ const keyOf = (e: Expr): string =>
 function runsAtLeastOnce(s: For): boolean {
   const begin = constI32(s.begin);
   const end = constI32(s.end);
-  return begin !== null && end !== null && begin < end;
+  return s.parallel === true || (begin !== null && end !== null && begin < end);
 }
 
 function hoistBlock(h: Hoisting, body: readonly Stmt[]): Stmt[] {

@@ -211,7 +211,10 @@ export type Expr =
 export type LoopTag = "serial" | "unroll" | "outline";
 
 export type Stmt =
-  /** begin <= var < end, by `step` > 0; bounds are evaluated once. */
+  /**
+   * begin <= var < end, by `step` > 0; bounds are evaluated once. `parallel`: runs at least once, and
+   * its iterations may run in any order or at the same time, with "work" buffers of their own (docs/ir.md).
+   */
   | {
       readonly kind: "for";
       readonly var: string;
@@ -219,6 +222,7 @@ export type Stmt =
       readonly end: Expr;
       readonly step: number;
       readonly tag: LoopTag;
+      readonly parallel?: true;
       readonly body: readonly Stmt[];
     }
   | {

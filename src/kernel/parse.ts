@@ -32,8 +32,10 @@ function parseFor(lex: Lexer, names: Names): Stmt {
   const step = lex.take("step") ? lex.number() : 1;
   const tags: readonly LoopTag[] = ["unroll", "outline"];
   const tag = tags.find((t) => lex.take(t)) ?? "serial";
+  const parallel = lex.take("parallel") ? { parallel: true as const } : {};
   names.types.set(name, "i32");
-  return { kind: "for", var: name, begin, end, step, tag, body: parseBlock(lex, names) };
+  const head = { kind: "for", var: name, begin, end, step, tag, ...parallel } as const;
+  return { ...head, body: parseBlock(lex, names) };
 }
 
 function parseNamed(lex: Lexer, names: Names, kind: "let" | "reg" | "set"): Stmt {

@@ -53,7 +53,8 @@ function statement(buffers: BufferTypes, stmt: Stmt, indent: string): string {
     for: (s) => {
       const step = s.step === 1 ? "" : ` step ${s.step}`;
       const tag = s.tag === "serial" ? "" : ` ${s.tag}`;
-      const head = line(`for ${s.var} = ${p(s.begin)} to ${p(s.end)}${step}${tag} {`);
+      const flags = `${step}${tag}${s.parallel === true ? " parallel" : ""}`;
+      const head = line(`for ${s.var} = ${p(s.begin)} to ${p(s.end)}${flags} {`);
       return head + block(buffers, s.body, inner) + line("}");
     },
     if: (s) => {

@@ -20,6 +20,8 @@ import { checkExpr, fits, type Scope, storesLanes } from "./verify-expr.ts";
 interface Name {
   readonly type: KType;
   readonly reg: boolean;
+  /** Parallel loops around its definition. */
+  readonly depth: number;
 }
 
 /** One walk over a kernel: the names in scope and the statement being checked. */
@@ -29,6 +31,7 @@ class Verifier {
   private readonly visible = new Map<string, Name>();
   private readonly used = new Set<string>();
   private path: string[] = [];
+  private depth = 0;
   private readonly scope: Scope;
 
   constructor(kernel: Kernel) {
@@ -63,7 +66,7 @@ class Verifier {
 
   private define(name: string, type: KType, reg: boolean): void {
     this.claim(name);
-    this.visible.set(name, { type, reg });
+    this.visible.set(name, { type, reg, depth: this.depth });
   }
 
   private block(body: readonly Stmt[]): void {
@@ -92,6 +95,14 @@ class Verifier {
     }
   }
 
+  private parallel(s: Extract<Stmt, { readonly kind: "for" }>): void {
+    if (s.parallel !== true) return;
+    if (s.tag === "unroll") this.fail("a parallel loop cannot be unrolled");
+    const never =
+      s.begin.kind === "const" && s.end.kind === "const" && s.begin.value >= s.end.value;
+    if (never) this.fail("a parallel loop runs at least once");
+  }
+
   private store(s: Extract<Stmt, { readonly kind: "store" }>): void {
     const b = this.scope.buffer(s.buffer);
     const { type } = s.value;
@@ -106,7 +117,8 @@ class Verifier {
     const lanes = s.lanes ?? lanesOf(type);
     const bytes = lanes * elemBytes(elemOf(type));
     const whole = lanes === lanesOf(type);
-    if (!whole && (lanes > lanesOf(type) || ![4, 8, 16].includes(bytes))) {
+    const narrow = elemBytes(elemOf(type)) * lanesOf(type) <= 16;
+    if (!whole && (lanes < 1 || lanes > lanesOf(type) || (narrow && ![4, 8].includes(bytes)))) {
       this.fail(`store of ${lanes} lanes of ${type}`);
     }
     this.index(b, s.index, lanes);
@@ -118,9 +130,12 @@ class Verifier {
         this.expr(s.begin, "i32");
         this.expr(s.end, "i32");
         if (!Number.isInteger(s.step) || s.step < 1) this.fail(`step ${s.step}`);
+        this.parallel(s);
+        if (s.parallel === true) this.depth++;
         this.define(s.var, "i32", false);
         this.block(s.body);
         this.visible.delete(s.var);
+        if (s.parallel === true) this.depth--;
       },
       if: (s) => {
         this.expr(s.cond, "i32");
@@ -139,6 +154,7 @@ class Verifier {
         const name = this.visible.get(s.name);
         if (name === undefined) this.fail(`${s.name} is not defined here`);
         if (!name.reg) this.fail(`${s.name} is not a register`);
+        if (name.depth < this.depth) this.fail("set of a register outside the parallel loop");
         this.expr(s.value, name.type);
       },
       store: (s) => this.store(s),

@@ -20,6 +20,7 @@ import {
 } from "../../src/tensor/tensor.ts";
 import { alignUp } from "../../src/util/math.ts";
 import { makeRng, type Rng } from "../../src/util/rng.ts";
+import { assertPartsAgree } from "../support/parts.ts";
 
 /** Runs a kernel over one memory: how an engine is plugged into the conformance tests. */
 export type RunKernel = (
@@ -28,8 +29,12 @@ export type RunKernel = (
   bases: readonly number[],
 ) => void | Promise<void>;
 
-export const runInterpreted: RunKernel = (kernel, memory, bases) =>
+/** By the interpreter, as a whole and in parts, which have to agree. */
+export const runInterpreted: RunKernel = (kernel, memory, bases) => {
+  const before = memory.slice(0);
   interpretKernel(kernel, memory, bases, []);
+  assertPartsAgree(kernel, before, memory, bases);
+};
 
 /** Compiled to WebAssembly; instructions beyond the base set are left out. */
 export const runWasm: RunKernel = async (kernel, memory, bases) => {

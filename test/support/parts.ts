@@ -1,0 +1,63 @@
+/** @file Checks what `parallel` promises: a kernel computed in parts, in any order, gives the same bytes. */
+import assert from "node:assert/strict";
+import { interpretKernel } from "../../src/kernel/interpret.ts";
+import type { Kernel } from "../../src/kernel/ir.ts";
+import { parallelTrips, splitKernel } from "../../src/kernel/split.ts";
+import { verifyKernel } from "../../src/kernel/verify.ts";
+import { sizeOf } from "../../src/tensor/dtype.ts";
+import { makeRng } from "../../src/util/rng.ts";
+
+/** More parts than this are not tried: they take long and show nothing new. */
+const MOST_PARTS = 40;
+
+function orders(parts: number): number[][] {
+  const up = Array.from({ length: parts }, (_, i) => i);
+  const rng = makeRng(parts);
+  const shuffled = [...up];
+  for (let i = parts - 1; i > 0; i--) {
+    const j = rng.int(i + 1);
+    [shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!];
+  }
+  return parts < 3 ? [up.reverse()] : [shuffled, up.reverse()];
+}
+
+/** Fills the scratch of a kernel with bytes that no computation would leave there. */
+function poison(kernel: Kernel, bytes: Uint8Array, bases: readonly number[], value: number): void {
+  kernel.buffers.forEach((b, i) => {
+    if (b.role === "work") bytes.fill(value, bases[i]!, bases[i]! + b.size * sizeOf(b.dtype));
+  });
+}
+
+/**
+ * Asserts that the parts of a kernel, each with undefined scratch, turn memory `before` into what the
+ * whole kernel made of it, `after`; scratch is not compared. Gives the number of ways tried.
+ */
+export function assertPartsAgree(
+  kernel: Kernel,
+  before: ArrayBuffer,
+  after: ArrayBuffer,
+  bases: readonly number[],
+  args: readonly (number | bigint)[] = [],
+): number {
+  const split = splitKernel(kernel);
+  if (split === null) return 0;
+  verifyKernel(split);
+  const want = new Uint8Array(after.slice(0));
+  poison(kernel, want, bases, 0);
+  const counts = new Set([1, 2, 3, Math.min(MOST_PARTS, parallelTrips(kernel) + 1)]);
+  let tried = 0;
+  for (const parts of counts) {
+    for (const order of orders(parts)) {
+      const memory = before.slice(0);
+      const bytes = new Uint8Array(memory);
+      order.forEach((part, turn) => {
+        poison(kernel, bytes, bases, 0x7f - turn);
+        interpretKernel(split, memory, bases, [...args, part, parts]);
+      });
+      poison(kernel, bytes, bases, 0);
+      assert.deepEqual(bytes, want, `${kernel.name} in ${parts} parts, order ${order}`);
+      tried++;
+    }
+  }
+  return tried;
+}
