@@ -3,8 +3,9 @@
  */
 import type { Program } from "../../kernel/program.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
+import { byteSize } from "../../tensor/tensor.ts";
 import { alignUp } from "../../util/math.ts";
-import { entriesText } from "./entries.ts";
+import { entriesText, placeOf, type Source } from "./entries.ts";
 import { emitHeader, namePorts } from "./header.ts";
 import { Helpers } from "./helpers.ts";
 import { emitKernel, type KernelFacts } from "./kernel.ts";
@@ -27,6 +28,8 @@ export interface CSource {
   readonly arenaBytes: number;
   /** Constant bytes in the source or beside it. */
   readonly weightsBytes: number;
+  /** Inputs, then outputs: in "arena", in "weights" (the file), or in a table of the source. */
+  readonly places: readonly { readonly memory: string; readonly offset: number }[];
 }
 
 const PRELUDE = `
@@ -129,6 +132,7 @@ export function emitC(program: Program, options: COptions = {}): CSource {
       beside ? String(offsets.get(i)) : names.make(`data_${label(i)}`, false),
     ]),
   );
+  const s: Source = { program, prefix, layout, beside, tables, functions };
   const h = new Helpers();
   const bodies = program.kernels.flatMap((k, i) =>
     called[i] ? [emitKernel(h, prepareKernel(k), functions[i]!, factsOf(program, i))] : [],
@@ -139,7 +143,7 @@ export function emitC(program: Program, options: COptions = {}): CSource {
       ? []
       : layout.used.map((i) => table(tables.get(i)!, label(i), program.constants[i]!.bytes))),
     ...bodies,
-    entriesText({ program, prefix, layout, beside, tables, functions }, ports),
+    entriesText(s, ports),
   ].join("\n");
   const weightsBytes = beside ? packed.length : null;
   const source =
@@ -159,5 +163,6 @@ export function emitC(program: Program, options: COptions = {}): CSource {
     [`${file}.h`, header],
   ]);
   if (beside) files.set(`${file}_weights.bin`, packed);
-  return { files, arenaBytes: layout.arenaBytes, weightsBytes: packed.length };
+  const places = ports.map(({ port }) => placeOf(s, port.offset, byteSize(port.type)));
+  return { files, arenaBytes: layout.arenaBytes, weightsBytes: packed.length, places };
 }

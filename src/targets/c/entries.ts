@@ -22,13 +22,23 @@ export interface Source {
   readonly functions: readonly string[];
 }
 
-function pointer(s: Source, address: number, bytes: number): string {
+/** The memory that holds these bytes ("arena", "weights" or a table's name), and where they begin in it. */
+export function placeOf(
+  s: Source,
+  address: number,
+  bytes: number,
+): { readonly memory: string; readonly offset: number } {
   const place = s.layout.place(address, bytes);
-  if (place.segment === null) return `arena_at(arena, ${place.offset})`;
+  if (place.segment === null) return { memory: "arena", offset: place.offset };
   const table = s.tables.get(place.segment);
   invariant(table !== undefined, () => `C: segment ${place.segment} is not placed`);
-  if (s.beside) return `bytes_at(weights, ${Number(table) + place.offset})`;
-  return `bytes_at(${table}, ${place.offset})`;
+  if (s.beside) return { memory: "weights", offset: Number(table) + place.offset };
+  return { memory: table, offset: place.offset };
+}
+
+function pointer(s: Source, address: number, bytes: number): string {
+  const { memory, offset } = placeOf(s, address, bytes);
+  return `${memory === "arena" ? "arena_at" : "bytes_at"}(${memory}, ${offset})`;
 }
 
 /** The call of a kernel's function, without a semicolon. */

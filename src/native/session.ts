@@ -1,0 +1,141 @@
+/** @file Runs a Program as code of this machine: C, the system's compiler, a shared library, threads. */
+import type { Program } from "../kernel/program.ts";
+import { type Driven, driveModel, type Session } from "../runtime/session.ts";
+import { emitC } from "../targets/c/emit.ts";
+import type { ModelArray } from "../targets/wasm/model.ts";
+import { DTYPES } from "../tensor/dtype.ts";
+import { elementCount } from "../tensor/tensor.ts";
+import { InternalError, UserError } from "../util/errors.ts";
+import { buildLibrary } from "./build.ts";
+import { findCompiler } from "./compiler.ts";
+import { importKoffi, type LoadedLibrary, loadLibrary } from "./library.ts";
+import { MAX_THREADS, teamText } from "./team.ts";
+
+export interface NativeOptions {
+  /** Threads of the team, this one included; default 1. Results do not depend on it. */
+  readonly threads?: number;
+  /** More options for the C compiler, for comparisons and tests. */
+  readonly flags?: readonly string[];
+  /** Where CC, TERSOR_CACHE and XDG_CACHE_HOME are read; default the process's. */
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+const LINE = 64;
+
+/** Memory that begins on a cache line. */
+interface Block {
+  readonly bytes: Uint8Array;
+  readonly address: bigint;
+}
+
+function allocate(library: LoadedLibrary, size: number): Block {
+  const whole = new Uint8Array(size + LINE);
+  const at = library.addressOf(whole);
+  const skip = Number(-at & BigInt(LINE - 1));
+  return { bytes: whole.subarray(skip, skip + size), address: at + BigInt(skip) };
+}
+
+/** The functions of a loaded model. */
+interface Functions {
+  readonly init: (arena: bigint, weights: bigint) => number;
+  readonly open: (arena: bigint, weights: bigint, threads: number) => bigint;
+  readonly run: (team: bigint, first: number, last: number) => void;
+  readonly close: (team: bigint) => void;
+}
+
+const functionsOf = ({ func }: LoadedLibrary): Functions => ({
+  init: func("int model_init(uintptr_t arena, uintptr_t weights)") as Functions["init"],
+  open: func("uintptr_t team_open(uintptr_t a, uintptr_t w, int threads)") as Functions["open"],
+  run: func("void team_run(uintptr_t team, int first, int last)") as Functions["run"],
+  close: func("void team_close(uintptr_t team)") as Functions["close"],
+});
+
+function checkThreads(threads: number): void {
+  if (Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS) return;
+  throw new UserError("E_ARGUMENT", `threads is ${threads}, expected 1 to ${MAX_THREADS}`);
+}
+
+/**
+ * Compiles the program for this machine, or takes the library compiled before, and runs its `init`. Throws
+ * UserError E_TARGET where there is no compiler, no koffi, or the compiler refuses.
+ */
+export async function createNativeSession(
+  program: Program,
+  options: NativeOptions = {},
+): Promise<Session> {
+  const threads = options.threads ?? 1;
+  checkThreads(threads);
+  const compiler = findCompiler(options.env);
+  await importKoffi();
+  const source = emitC(program, { weights: "file" });
+  const files = new Map([
+    ["model.c", String(source.files.get("model.c"))],
+    ["model.h", String(source.files.get("model.h"))],
+    ["team.c", teamText()],
+  ]);
+  const built = await buildLibrary(files, compiler, options);
+  const library = await loadLibrary(built.path);
+  built.release();
+  const weights = allocate(library, source.weightsBytes);
+  weights.bytes.set(source.files.get("model_weights.bin") as Uint8Array);
+  const arena = allocate(library, source.arenaBytes);
+  const model = drive(program, functionsOf(library), arena, weights, threads, source.places);
+  const variant = `${compiler.name}${threads === 1 ? "" : `, ${threads} threads`}`;
+  return driveModel(program, { ...model, variant }, () => {
+    model.close();
+    library.unload();
+  });
+}
+
+type NativeModel = Omit<Driven, "variant"> & { readonly close: () => void };
+
+/** Arrays over the memory of each port. */
+function portViews(
+  program: Program,
+  places: ReturnType<typeof emitC>["places"],
+  arena: Block,
+  weights: Block,
+): ModelArray[] {
+  return [...program.inputs, ...program.outputs].map(({ type }, i) => {
+    const { memory, offset } = places[i]!;
+    const { buffer, byteOffset } = (memory === "arena" ? arena : weights).bytes;
+    const n = elementCount(type.shape);
+    return DTYPES[type.dtype].view(buffer as ArrayBuffer, byteOffset + offset, n) as ModelArray;
+  });
+}
+
+function drive(
+  program: Program,
+  c: Functions,
+  arena: Block,
+  weights: Block,
+  threads: number,
+  places: ReturnType<typeof emitC>["places"],
+): NativeModel {
+  const status = c.init(arena.address, weights.address);
+  if (status !== 0) throw new InternalError(`native ${program.name}: init returned ${status}`);
+  const team = c.open(arena.address, weights.address, threads);
+  if (Number(team) === 0) throw new UserError("E_LIMIT", `the system gives no ${threads} threads`);
+  const views = portViews(program, places, arena, weights);
+  const outputs = views.slice(program.inputs.length);
+  const last = program.steps.length - 1;
+  const execute = (): void => c.run(team, 0, last);
+  const write: Driven["write"] = (feeds) => {
+    (feeds as readonly ModelArray[]).forEach((data, i) => {
+      (views[i] as Uint8Array).set(data as Uint8Array);
+    });
+  };
+  return {
+    step: (index) => c.run(team, index, index),
+    execute,
+    write,
+    run: (feeds) => {
+      write(feeds);
+      execute();
+      return Object.fromEntries(
+        program.outputs.map(({ name }, i) => [name, outputs[i]!.slice() as ModelArray]),
+      );
+    },
+    close: () => c.close(team),
+  };
+}

@@ -1,0 +1,180 @@
+/**
+ * @file The C file beside a model that runs its steps on a team of threads. All threads walk all steps and meet
+ * after each: they spin for a while, then sleep. Nothing of it is in the portable model.
+ */
+
+const GATES = `/* Opened again and again by one thread; others wait for the next time. */
+struct gate {
+  int opened;
+  int sleepers;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  char apart[64];
+};
+
+static int gate_count(struct gate *g) {
+  return __atomic_load_n(&g->opened, __ATOMIC_SEQ_CST);
+}
+
+static void gate_open(struct gate *g) {
+  __atomic_add_fetch(&g->opened, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&g->sleepers, __ATOMIC_SEQ_CST) == 0) return;
+  pthread_mutex_lock(&g->lock);
+  pthread_cond_broadcast(&g->changed);
+  pthread_mutex_unlock(&g->lock);
+}
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Waits until the gate has been opened more than \`seen\` times; spins for \`spin\` nanoseconds first. */
+static void gate_wait(struct gate *g, int seen, int64_t spin) {
+  const int64_t start = nanoseconds();
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (gate_count(g) != seen) return;
+      relax();
+    }
+  } while (nanoseconds() - start < spin);
+  __atomic_add_fetch(&g->sleepers, 1, __ATOMIC_SEQ_CST);
+  pthread_mutex_lock(&g->lock);
+  while (gate_count(g) == seen) pthread_cond_wait(&g->changed, &g->lock);
+  pthread_mutex_unlock(&g->lock);
+  __atomic_sub_fetch(&g->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+`;
+
+const TEAM = `struct team {
+  struct gate start;
+  struct gate step;
+  int arrived;
+  char apart[64];
+  /* The steps to run, from first to last; first < 0 ends the threads. */
+  int first;
+  int last;
+  int threads;
+  void *arena;
+  const void *weights;
+  pthread_t ids[MAX_THREADS];
+};
+
+struct member {
+  struct team *team;
+  int thread;
+};
+
+static void meet(struct team *t) {
+  const int seen = gate_count(&t->step);
+  if (__atomic_add_fetch(&t->arrived, 1, __ATOMIC_SEQ_CST) < t->threads) {
+    gate_wait(&t->step, seen, SPIN_STEP);
+    return;
+  }
+  __atomic_store_n(&t->arrived, 0, __ATOMIC_SEQ_CST);
+  gate_open(&t->step);
+}
+
+static void work(struct team *t, int thread) {
+  const int last = t->last;
+  for (int i = t->first; i <= last; i++) {
+    model_step(t->arena, t->weights, i, thread, t->threads);
+    meet(t);
+  }
+}
+
+static void *follow(void *given) {
+  struct team *t = ((struct member *)given)->team;
+  const int thread = ((struct member *)given)->thread;
+  free(given);
+  for (int seen = 0;; seen++) {
+    gate_wait(&t->start, seen, SPIN_START);
+    if (t->first < 0) return NULL;
+    work(t, thread);
+  }
+}
+
+/* Runs steps first to last on all threads. */
+void team_run(struct team *t, int first, int last) {
+  t->first = first;
+  t->last = last;
+  if (t->threads > 1) gate_open(&t->start);
+  work(t, 0);
+}
+
+static void gate_make(struct gate *g) {
+  pthread_mutex_init(&g->lock, NULL);
+  pthread_cond_init(&g->changed, NULL);
+}
+
+static void gate_drop(struct gate *g) {
+  pthread_cond_destroy(&g->changed);
+  pthread_mutex_destroy(&g->lock);
+}
+
+/* Ends the threads and frees the team. */
+void team_close(struct team *t) {
+  t->first = -1;
+  gate_open(&t->start);
+  for (int i = 1; i < t->threads; i++) pthread_join(t->ids[i], NULL);
+  gate_drop(&t->start);
+  gate_drop(&t->step);
+  free(t);
+}
+
+static int start_thread(struct team *t, int thread) {
+  struct member *m = malloc(sizeof *m);
+  if (m == NULL) return 0;
+  m->team = t;
+  m->thread = thread;
+  if (pthread_create(&t->ids[thread], NULL, follow, m) == 0) return 1;
+  free(m);
+  return 0;
+}
+
+/* A team over an initialised arena, or NULL when the system gives no memory or threads. */
+struct team *team_open(void *arena, const void *weights, int threads) {
+  struct team *t;
+  if (threads < 1 || threads > MAX_THREADS) return NULL;
+  t = calloc(1, sizeof *t);
+  if (t == NULL) return NULL;
+  gate_make(&t->start);
+  gate_make(&t->step);
+  t->arena = arena;
+  t->weights = weights;
+  for (t->threads = 1; t->threads < threads; t->threads++) {
+    if (start_thread(t, t->threads)) continue;
+    team_close(t);
+    return NULL;
+  }
+  return t;
+}
+`;
+
+/** Most threads of a team. */
+export const MAX_THREADS = 256;
+
+/** C of a team for a model with weights beside it, named "model". */
+export const teamText = (): string => `#define _GNU_SOURCE
+#include "model.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MAX_THREADS ${MAX_THREADS}
+/* Nanoseconds to spin before sleeping: between steps, and between inferences. */
+#define SPIN_STEP 200000
+#define SPIN_START 50000
+
+${GATES}
+${TEAM}`;
