@@ -32,11 +32,6 @@ function stepCycles(mr: number, nv: number, cycles: number): number {
   return Math.max(mr * nv * cycles, (SPREAD * mr + nv) * cycles, LATENCY) + 0.5;
 }
 
-/** Sums, weights and an input, with what compilers keep beside them, fit the registers. */
-function fits(mr: number, nv: number, registers: number): boolean {
-  return mr * nv + nv + 1 <= registers - (registers > 16 ? 3 : 1);
-}
-
 /** The tile for rows of `length` pixels and `n` channels. */
 export function tileF32(caps: TileRegisters, length: number, n: number): Tile {
   if (caps.vectorBytes <= 16 && caps.registers <= 16) {
@@ -45,7 +40,7 @@ export function tileF32(caps: TileRegisters, length: number, n: number): Tile {
   let best: { readonly tile: Tile; readonly time: number } | null = null;
   for (let lanes = caps.vectorBytes / 4; lanes >= 4; lanes /= 2) {
     for (let nv = 1; nv <= 8; nv++) {
-      for (let mr = 1; mr <= length && fits(mr, nv, caps.registers); mr++) {
+      for (let mr = 1; mr <= length && mr * nv + nv + 1 <= caps.registers; mr++) {
         const tiles = ceilDiv(length, mr) * ceilDiv(n, lanes * nv);
         const time = tiles * stepCycles(mr, nv, CYCLES[lanes]!);
         if (best === null || time < best.time) best = { tile: { mr, nv, lanes }, time };
