@@ -38,6 +38,8 @@ export function enumerateCandidates(
       const input = inputOf(graph, node, known, caps);
       return {
         node,
+        ins: input.ins,
+        outs: input.outs,
         candidates: candidatesOf(node, input, primitives),
         signature: signatureOf(node.op, node.attrs, input),
       };
@@ -201,6 +203,8 @@ function conversionsOf(
   const node: Node = { op, ins: [NO_VALUE], outs: [NO_VALUE], attrs, name: "" };
   return {
     node,
+    ins: input.ins,
+    outs: input.outs,
     candidates: candidatesOf(node, input, primitives),
     signature: signatureOf(op, attrs, input),
   };

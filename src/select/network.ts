@@ -5,9 +5,12 @@
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Candidate } from "../primitives/primitive.ts";
 import type { Layout } from "../tensor/layout.ts";
+import type { TensorType } from "../tensor/tensor.ts";
 
 export interface NetworkNode {
   readonly node: Node;
+  readonly ins: readonly TensorType[];
+  readonly outs: readonly TensorType[];
   /** At least one; the first is the choice where nothing is known of times. */
   readonly candidates: readonly Candidate[];
   /** Identifies what decides the time of a candidate beside its name: operator, types, attributes. */

@@ -170,7 +170,11 @@ export function selectionProblem(
     pbqp: { nodes, edges },
     decode: (all) => {
       const choices = all.slice(0, network.nodes.length);
-      return { choices, conversions: conversionsFor(network, costs, transfers, choices) };
+      const conversions = [
+        ...conversionsFor(network, costs, transfers, choices),
+        ...constantConversions(network, choices),
+      ];
+      return { choices, conversions };
     },
   };
 }
@@ -195,4 +199,17 @@ function conversionsFor(
       return { value: t.value, from, to, candidate };
     });
   });
+}
+
+/** Constants in other layouts are converted when compiled and cost nothing. */
+function constantConversions(network: Network, choices: readonly number[]): Conversion[] {
+  const found = new Map<string, Conversion>();
+  network.nodes.forEach(({ node, candidates }, n) => {
+    node.ins.forEach((value, i) => {
+      const to = inputLayout(candidates[choices[n]!]!, i);
+      if (to === "plain" || !network.isConstant(value)) return;
+      found.set(`${value}:${to}`, { value, from: "plain", to, candidate: 0 });
+    });
+  });
+  return [...found.values()];
 }
