@@ -48,6 +48,8 @@ export const lanes = (type: KType, values: readonly number[]): Expr => ({
 });
 export const variable = (name: string, type: KType): Expr => ({ kind: "var", name, type });
 
+const isParallel = (s: Stmt): boolean => s.kind === "for" && s.parallel === true;
+
 const lift = (e: ExprLike): Expr => (typeof e === "number" ? i32(e) : e);
 const constI32 = (e: Expr): number | null =>
   e.kind === "const" && e.type === "i32" ? Number(e.value) : null;
@@ -155,10 +157,15 @@ export const extmul = (type: KType, half: "low" | "high", a: Expr, b: Expr): Exp
   a,
   b,
 });
-export const dot16 = (a: Expr, b: Expr): Expr => ({ kind: "dot16", type: "i32x4", a, b });
+export const dot16 = (a: Expr, b: Expr): Expr => ({
+  kind: "dot16",
+  type: `i32x${lanesOf(a.type) / 2}`,
+  a,
+  b,
+});
 export const dot8 = (a: Expr, b: Expr, acc: Expr): Expr => ({
   kind: "dot8",
-  type: "i32x4",
+  type: acc.type,
   a,
   b,
   acc,
@@ -278,7 +285,10 @@ export class KernelBuilder {
     return inner;
   }
 
-  /** for (v = begin; v < end; v += step). A loop that runs exactly once is inlined. */
+  /**
+   * for (v = begin; v < end; v += step). A loop that runs exactly once is inlined, but for parallel
+   * ones that have no parallel loop inside.
+   */
   for(
     hint: string,
     begin: ExprLike,
@@ -291,22 +301,30 @@ export class KernelBuilder {
     const step = options.step ?? 1;
     const p = constI32(from);
     const q = constI32(to);
-    if (p !== null && q !== null && options.tag !== "outline") {
-      if (q <= p) return;
-      if (q - p <= step) {
-        body(from);
-        return;
-      }
-    }
+    const known = p !== null && q !== null && options.tag !== "outline";
+    if (known && q <= p) return;
+    const once = known && q - p <= step;
     const v = this.unique(hint);
-    const stmts = this.nested(() => body(variable(v, "i32")));
+    const stmts = this.nested(() => body(once ? from : variable(v, "i32")));
+    if (once && (options.parallel !== true || stmts.some(isParallel))) {
+      this.block.push(...stmts);
+      return;
+    }
     const tag = options.tag ?? "serial";
+    const head = { kind: "for", var: v, begin: from, end: to, step, tag } as const;
     const parallel = options.parallel === true ? { parallel: true as const } : {};
-    this.block.push({
-      ...{ kind: "for", var: v, begin: from, end: to, step, tag },
-      ...parallel,
-      body: stmts,
-    });
+    this.block.push({ ...head, ...parallel, body: stmts });
+  }
+
+  /** A `for` whose iterations may run in any order or at the same time; see LoopOptions.parallel. */
+  forParallel(
+    hint: string,
+    begin: ExprLike,
+    end: ExprLike,
+    body: (v: Expr) => void,
+    options: LoopOptions = {},
+  ): void {
+    this.for(hint, begin, end, body, { ...options, parallel: true });
   }
 
   if(cond: Expr, then: () => void, otherwise: () => void = () => {}): void {

@@ -182,16 +182,16 @@ export type Expr =
       readonly a: Expr;
       readonly b: Expr;
     }
-  /** i16x8 . i16x8 -> i32x4, adjacent pairs summed, wrapping. */
-  | { readonly kind: "dot16"; readonly type: "i32x4"; readonly a: Expr; readonly b: Expr }
+  /** i16x2N . i16x2N -> i32xN, adjacent pairs summed, wrapping. */
+  | { readonly kind: "dot16"; readonly type: KType; readonly a: Expr; readonly b: Expr }
   /**
-   * i8x16 . i8x16 + acc -> i32x4, adjacent fours summed exactly. `a` is signed; `b` is read as signed
+   * i8x4N . i8x4N + acc -> i32xN, adjacent fours summed exactly. `a` is signed; `b` is read as signed
    * or unsigned as the engine does: kernels take the i32 argument "flip" (0 or 0x80808080) and
    * xor b with it, so that the value used is the engine's reading of it.
    */
   | {
       readonly kind: "dot8";
-      readonly type: "i32x4";
+      readonly type: KType;
       readonly a: Expr;
       readonly b: Expr;
       readonly acc: Expr;
@@ -238,7 +238,7 @@ export type Stmt =
   | { readonly kind: "set"; readonly name: string; readonly value: Expr }
   /**
    * Stores a scalar (wrapped or rounded to the buffer's dtype) or a vector whose element is the
-   * buffer's; `lanes` = n stores only the first n lanes (4, 8 or 16 bytes of them).
+   * buffer's; `lanes` = n stores only the first n lanes (of a vector of 16 bytes: 4 or 8 bytes of them).
    */
   | {
       readonly kind: "store";

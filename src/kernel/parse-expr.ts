@@ -1,4 +1,5 @@
 /** @file Reads the text form of kernel expressions. */
+import { dot8, dot16 } from "./build.ts";
 import {
   type BinaryOp,
   type Buffer,
@@ -119,12 +120,12 @@ function untyped(
   if (a !== undefined && b !== undefined && c === undefined) {
     if (has(BINARY, name)) return binaryOf(name, a, b);
     if (name === "shuffle") return { kind: "shuffle", type: a.type, a, b, indices: numbers };
-    if (name === "dot16") return { kind: "dot16", type: "i32x4", a, b };
+    if (name === "dot16") return dot16(a, b);
   }
   if (a !== undefined && b !== undefined && c !== undefined) {
     if (name === "fma") return { kind: "fma", type: c.type, a, b, c };
     if (name === "select") return { kind: "select", type: b.type, cond: a, a: b, b: c };
-    if (name === "dot8") return { kind: "dot8", type: "i32x4", a, b, acc: c };
+    if (name === "dot8") return dot8(a, b, c);
   }
   return lex.fail(`another operation than ${name} of ${args.length}`);
 }

@@ -140,6 +140,12 @@ function checkHalving(s: Scope, e: Of<"narrow"> | Of<"extmul">): void {
   if (e.kind === "narrow" && elemOf(large) === "i64") s.fail("narrow of i64 lanes");
 }
 
+/** Operands of `width` times the lanes, and as many times narrower. */
+function checkDot(s: Scope, e: Of<"dot16"> | Of<"dot8">, width: 2 | 4): void {
+  if (elemOf(e.type) !== "i32" || !isVector(e.type)) s.fail(`${e.kind} to ${e.type}`);
+  all(s, e.kind, `i${32 / width}x${width * lanesOf(e.type)}` as KType, e.a, e.b);
+}
+
 function checkCall(s: Scope, e: Of<"call">): void {
   const fn = MATH[e.fn];
   if (fn === undefined) s.fail(`no maths function ${e.fn}`);
@@ -203,10 +209,10 @@ export function checkExpr(s: Scope, e: Expr): void {
     },
     narrow: (n) => checkHalving(s, n),
     extmul: (n) => checkHalving(s, n),
-    dot16: (n) => all(s, "dot16", "i16x8", n.a, n.b),
+    dot16: (n) => checkDot(s, n, 2),
     dot8: (n) => {
-      all(s, "dot8", "i8x16", n.a, n.b);
-      all(s, "dot8", "i32x4", n.acc);
+      checkDot(s, n, 4);
+      all(s, "dot8", n.type, n.acc);
     },
     call: (n) => checkCall(s, n),
   };
