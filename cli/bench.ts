@@ -5,10 +5,10 @@ import { randomFeed } from "../src/feeds.ts";
 import { typeOf } from "../src/graph/graph.ts";
 import { readBytes } from "../src/node.ts";
 import { cleanGraph } from "../src/pipeline.ts";
-import { computeType, ENGINES, type EngineName, type Loaded, loadEngine } from "./bench-engines.ts";
+import { computeType, ENGINES, type EngineName, type Loaded } from "./bench-engines.ts";
 import { bytes, ms, table } from "./format.ts";
 import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
-import { type Machine, machineInfo, measure } from "./measure.ts";
+import { type Machine, machineInfo, measure, timeFor } from "./measure.ts";
 import { type ModelOptions, openForCommand, realNumber, withCommon, withModel } from "./options.ts";
 
 interface Options extends CommonOptions, ModelOptions {
@@ -31,8 +31,8 @@ export interface BenchResult {
 
 function engineList(text: string): EngineName[] {
   const names = text.split(",");
-  if (names.some((n) => !ENGINES.some((known) => known === n))) {
-    throw new InvalidArgumentError(`engines are ${ENGINES.join(", ")}`);
+  if (names.some((n) => !Object.hasOwn(ENGINES, n))) {
+    throw new InvalidArgumentError(`engines are ${Object.keys(ENGINES).join(", ")}`);
   }
   return names as EngineName[];
 }
@@ -43,7 +43,7 @@ export const benchCommand = (): Command =>
       new Command("bench")
         .description("measure latency and memory, engines in turn, on one thread")
         .addArgument(new Argument("<models...>", ".onnx or .tflite files"))
-        .option("--engine <list>", `of ${ENGINES.join(", ")}`, engineList, ["tersor"])
+        .option("--engine <list>", `of ${Object.keys(ENGINES).join(", ")}`, engineList, ["tersor"])
         .option("--seconds <n>", "time for each model and engine", realNumber(0.01), 2),
     ),
   ).action((paths: string[], options: Options) => bench(paths, options));
@@ -62,24 +62,24 @@ async function benchModel(path: string, options: Options, io: Io): Promise<Bench
   const feeds = model.graph.inputs.map((v, i) =>
     randomFeed(typeOf(model.graph, v), seedOf(options) + i),
   );
-  const file = readBytes(path, "model");
+  const { graph, format } = model;
+  const own = format === "onnx" ? { onnx: readBytes(path, "model") } : {};
   const loaded: Loaded[] = [];
   for (const engine of options.engine) {
     io.progress(`${path}: loading into ${engine}`);
-    loaded.push(await loadEngine(engine, model, file, feeds));
+    loaded.push(await ENGINES[engine].load({ graph, ...own, feeds, threads: 1 }));
   }
   io.progress(`${path}: measuring`);
-  const timings = await measure(loaded, options.seconds);
-  const dtype = computeType(cleanGraph(model.graph));
-  return loaded.map(({ engine, detail, peakBytes }, i) => ({
-    model: path,
-    engine,
-    detail,
-    dtype,
-    threads: 1,
-    ...timings[i]!,
-    peakBytes,
-  }));
+  const timed = loaded.map(({ run }) => ({ turn: (ms: number) => timeFor(run, ms) }));
+  const timings = await measure(timed, options.seconds);
+  const dtype = computeType(cleanGraph(graph));
+  const results = loaded.map(({ detail, peakBytes }, i) => {
+    const { p50Ms, p95Ms, runs } = timings[i]!;
+    const engine = options.engine[i]!;
+    return { model: path, engine, detail, dtype, threads: 1, p50Ms, p95Ms, runs, peakBytes };
+  });
+  for (const one of loaded) await one.close();
+  return results;
 }
 
 function describe(machine: Machine, results: readonly BenchResult[], width: number): string {
