@@ -7,12 +7,12 @@ import { expandComposites } from "../graph/decompose.ts";
 import { type Graph, type Node, typeOf, type Value } from "../graph/graph.ts";
 import type { Call, Port, Program } from "../kernel/program.ts";
 import { type Capabilities, WASM } from "../primitives/capabilities.ts";
-import type { Operand, Step } from "../primitives/primitive.ts";
+import type { Candidate, Operand, Step } from "../primitives/primitive.ts";
 import { plainStorage } from "../primitives/storage.ts";
 import { enumerateCandidates, type PrimitiveTable } from "../select/candidates.ts";
 import { firstChoice } from "../select/first-choice.ts";
 import { type KnownValues, knownValues } from "../select/known-values.ts";
-import type { Selector } from "../select/network.ts";
+import type { NetworkNode, Selector } from "../select/network.ts";
 import { applySelection, type ChosenNetwork } from "../select/schedule.ts";
 import type { TensorType } from "../tensor/tensor.ts";
 import { invariant } from "../util/errors.ts";
@@ -37,6 +37,9 @@ export interface CompiledNode {
   readonly ins: readonly TensorType[];
   readonly outs: readonly TensorType[];
   readonly implementation: string;
+  /** The chosen candidate, and what it was chosen from. */
+  readonly candidate: Candidate;
+  readonly choice: NetworkNode;
   /** Range of Program.steps that computes it. */
   readonly firstStep: number;
   readonly stepCount: number;
@@ -66,11 +69,7 @@ export function compileGraph(source: Graph, options: CompileOptions): CompileRes
 
 /** Builds what was chosen. */
 function implementAll({ nodes }: ChosenNetwork): Scheduled[] {
-  return nodes.map(({ node, candidate }) => ({
-    node,
-    name: candidate.name,
-    implementation: candidate.implement(),
-  }));
+  return nodes.map((chosen) => ({ ...chosen, implementation: chosen.candidate.implement() }));
 }
 
 /** Packs constants, plans memory, fixes addresses. */
@@ -153,14 +152,16 @@ class Assembly {
   result(): CompileResult {
     const { graph } = this;
     const steps: Call[] = [];
-    const nodes = this.schedule.map(({ node, name, implementation }): CompiledNode => {
+    const nodes = this.schedule.map(({ node, candidate, choice, implementation }): CompiledNode => {
       const firstStep = steps.length;
       for (const step of implementation.steps) steps.push(this.call(node, step));
       return {
         node,
         ins: node.ins.map((v) => typeOf(graph, v)),
         outs: node.outs.map((v) => typeOf(graph, v)),
-        implementation: name,
+        implementation: candidate.name,
+        candidate,
+        choice,
         firstStep,
         stepCount: steps.length - firstStep,
       };

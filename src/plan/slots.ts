@@ -4,15 +4,13 @@
  */
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import type { Implementation, Step } from "../primitives/primitive.ts";
+import type { ChosenNode } from "../select/schedule.ts";
 import { byteSize } from "../tensor/tensor.ts";
 import { invariant } from "../util/errors.ts";
 import type { Block } from "./memory.ts";
 
 /** A node and how it is computed, in order of execution. */
-export interface Scheduled {
-  readonly node: Node;
-  /** The name of the candidate. */
-  readonly name: string;
+export interface Scheduled extends ChosenNode {
   readonly implementation: Implementation;
 }
 

@@ -10,6 +10,7 @@ import {
   type Conversion,
   inputLayout,
   type Network,
+  type NetworkNode,
   outputLayout,
   type Selection,
 } from "./network.ts";
@@ -18,6 +19,8 @@ import {
 export interface ChosenNode {
   readonly node: Node;
   readonly candidate: Candidate;
+  /** The node as it was when it was chosen for; for a conversion, the conversion. */
+  readonly choice: NetworkNode;
 }
 
 export interface ChosenNetwork {
@@ -65,10 +68,12 @@ class Placement {
     const type = physicalType(typeOf(this.network.graph, v), to);
     this.values.set(out, { type, name: "" });
     this.places.set(`${v}:${to}`, out);
-    const { node: form, candidates } = this.network.conversions(v, from, to);
-    const node: Node = { ...form, ins: [source], outs: [out], name: name && `${name} as ${to}` };
+    const choice = this.network.conversions(v, from, to);
+    const label = name && `${name} as ${to}`;
+    const node: Node = { ...choice.node, ins: [source], outs: [out], name: label };
+    const candidate = choice.candidates[conversion.candidate]!;
     if (this.network.isConstant(v)) this.folded.push(node);
-    else this.chosen.push({ node, candidate: candidates[conversion.candidate]! });
+    else this.chosen.push({ node, candidate, choice });
     return out;
   }
 
@@ -91,11 +96,12 @@ export function applySelection(network: Network, selection: Selection): ChosenNe
   const place = new Placement(network, selection.conversions);
   const known = [...graph.inputs, ...[...graph.values.keys()].filter((v) => network.isConstant(v))];
   for (const v of known) place.produce(v, "plain");
-  nodes.forEach(({ node, candidates }, n) => {
-    const candidate = candidates[selection.choices[n]!]!;
+  nodes.forEach((choice, n) => {
+    const { node } = choice;
+    const candidate = choice.candidates[selection.choices[n]!]!;
     const ins = node.ins.map((v, i) => place.at(v, inputLayout(candidate, i)));
     node.outs.forEach((v, i) => place.produce(v, outputLayout(candidate, i)));
-    place.chosen.push({ node: { ...node, ins }, candidate });
+    place.chosen.push({ node: { ...node, ins }, candidate, choice });
   });
   const outputs = graph.outputs.map((v) => place.at(v, "plain"));
   return { graph: place.graph(outputs), nodes: place.chosen };
