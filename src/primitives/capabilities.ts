@@ -7,10 +7,8 @@ export interface Capabilities {
   readonly vectorBytes: 16 | 32 | 64;
   /** Vector registers a kernel can hold at once. */
   readonly registers: number;
-  /** Multiply and add are one instruction. */
-  readonly fma: boolean;
-  /** Vectors written in adjacent pairs are joined into registers of twice the width. */
-  readonly pairs: boolean;
+  /** Multiply and add are one instruction: on all engines of the target, on some (kernel forms), on none. */
+  readonly fma: "all" | "some" | "none";
 }
 
 /** V8 on x64 gives kernels 15 of 16 registers. */
@@ -18,6 +16,11 @@ export const WASM: Capabilities = {
   name: "wasm",
   vectorBytes: 16,
   registers: 15,
-  fma: true,
-  pairs: false,
+  fma: "some",
 };
+
+/**
+ * V8 with its re-vectoriser: the back end writes vectors of 32 bytes as adjacent pairs, which V8 joins. Other
+ * engines run the same module, slower than one made for WASM.
+ */
+export const WASM256: Capabilities = { ...WASM, name: "wasm256", vectorBytes: 32 };

@@ -8,6 +8,8 @@ import { type Buffer, type Expr, type Kernel, type KType, lanesOf } from "../../
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
+import { ceilDiv } from "../../util/math.ts";
+import { type Capabilities, WASM } from "../capabilities.ts";
 import type { Operand, Step } from "../primitive.ts";
 import { type PackedStorage, packedStorage, type WeightStorage } from "../storage.ts";
 import {
@@ -22,9 +24,7 @@ import {
 import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
 import type { GemmPlan } from "./plan.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
-import { type TileRegisters, tileF32 } from "./tile.ts";
-
-const WASM: TileRegisters = { vectorBytes: 16, registers: 15 };
+import { tileF32, unfusedTile } from "./tile.ts";
 
 /** The register type of a tile's vectors. */
 const vectorType = (tile: Tile): KType => `f32x${tile.lanes}`;
@@ -66,7 +66,7 @@ export interface F32Gemm {
   readonly residual: number | null;
   readonly act: Activation | undefined;
   /** The vector registers of the target; absent: those of WebAssembly. */
-  readonly caps?: TileRegisters;
+  readonly caps?: Capabilities;
   /** How the model stores the weights, when smaller than f32. */
   readonly weightStorage: WeightStorage | undefined;
 }
@@ -88,7 +88,7 @@ export function f32GemmPlan(spec: F32Gemm): GemmPlan | null {
 function f32GemmStep(spec: F32Gemm, loops: Loops): Step {
   const { geometry: g } = spec;
   const weights = packWeights(spec.weights, g, loops);
-  const kernel = f32Kernel(spec, loops, weights.data.length);
+  const kernel = withForms(spec, loops, weights.data.length);
   const storage = spec.weightStorage && storageOf(spec.weightStorage, g, loops);
   const operands: Operand[] = [
     { kind: "in", index: 0 },
@@ -99,6 +99,15 @@ function f32GemmStep(spec: F32Gemm, loops: Loops): Step {
   if (spec.residual !== null) operands.push({ kind: "in", index: spec.residual });
   if (g.padded) operands.push({ kind: "work", id: "rows", bytes: 4 * workspaceSize(g, loops) });
   return { kernel, operands, args: [] };
+}
+
+/** The kernel and, where engines differ, its form for those that fuse: a taller tile over the same buffers. */
+function withForms(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
+  const kernel = f32Kernel(spec, loops, weightCount);
+  const tile = unfusedTile(loops.tile);
+  if ((spec.caps ?? WASM).fma !== "some" || tile.mr === loops.tile.mr) return kernel;
+  const unfused = { ...loops, tile, tiles: ceilDiv(loops.length, tile.mr) };
+  return { ...f32Kernel(spec, unfused, weightCount), forms: { fma: kernel } };
 }
 
 function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {

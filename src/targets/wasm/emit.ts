@@ -1,5 +1,6 @@
 /** @file Kernel -> WebAssembly function: one i32 base address per buffer, then the scalar arguments. */
 import { formOf, type Kernel, type Stmt } from "../../kernel/ir.ts";
+import { narrowVectors } from "../../kernel/narrow-vectors.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
 import { invariant } from "../../util/errors.ts";
 import { analyse } from "./affine.ts";
@@ -66,9 +67,9 @@ function emitBody(context: KernelContext, features: WasmFeatures): Uint8Array {
 
 const preparedKernels = new WeakMap<Kernel, Kernel>();
 
-/** prepareKernel, remembered: a program is often emitted more than once. */
+/** The kernel in vectors of 16 bytes and prepared; remembered: a program is often emitted more than once. */
 function prepared(kernel: Kernel): Kernel {
-  const result = preparedKernels.get(kernel) ?? prepareKernel(kernel);
+  const result = preparedKernels.get(kernel) ?? prepareKernel(narrowVectors(kernel));
   preparedKernels.set(kernel, result);
   return result;
 }
