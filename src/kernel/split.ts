@@ -121,8 +121,9 @@ function cutNest(s: Splitting, nest: Nest): Stmt[] {
   const hi = s.fresh("hi");
   const name = (n: string): Expr => variable(n, "i32");
   const rest = binary("rem", total, s.parts);
-  const begin = add(mul(s.part, name(each)), min(s.part, rest));
-  const end = add(add(name(lo), name(each)), lt(s.part, rest));
+  // The minima change nothing; they tell targets how large indices get.
+  const begin = min(add(mul(s.part, name(each)), min(s.part, rest)), total);
+  const end = min(add(add(name(lo), name(each)), lt(s.part, rest)), total);
   return [
     { kind: "let", name: each, value: binary("div", total, s.parts) },
     { kind: "let", name: lo, value: begin },

@@ -1,7 +1,7 @@
 /** @file Runs a Program as code of this machine: C, the system's compiler, a shared library, threads. */
 import type { Program } from "../kernel/program.ts";
 import { type Driven, driveModel, type Session } from "../runtime/session.ts";
-import { emitC } from "../targets/c/emit.ts";
+import { emitC, MOST_THREADS } from "../targets/c/emit.ts";
 import type { ModelArray } from "../targets/wasm/model.ts";
 import { DTYPES } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
@@ -9,7 +9,7 @@ import { InternalError, UserError } from "../util/errors.ts";
 import { buildLibrary } from "./build.ts";
 import { findCompiler } from "./compiler.ts";
 import { importKoffi, type LoadedLibrary, loadLibrary } from "./library.ts";
-import { MAX_THREADS, teamText } from "./team.ts";
+import { teamText } from "./team.ts";
 
 export interface NativeOptions {
   /** Threads of the team, this one included; default 1. Results do not depend on it. */
@@ -51,8 +51,8 @@ const functionsOf = ({ func }: LoadedLibrary): Functions => ({
 });
 
 function checkThreads(threads: number): void {
-  if (Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS) return;
-  throw new UserError("E_ARGUMENT", `threads is ${threads}, expected 1 to ${MAX_THREADS}`);
+  if (Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS) return;
+  throw new UserError("E_ARGUMENT", `threads is ${threads}, expected 1 to ${MOST_THREADS}`);
 }
 
 /**
@@ -67,18 +67,18 @@ export async function createNativeSession(
   checkThreads(threads);
   const compiler = findCompiler(options.env);
   await importKoffi();
-  const source = emitC(program, { weights: "file" });
+  const source = emitC(program, { weights: "file", threads: true });
   const files = new Map([
     ["model.c", String(source.files.get("model.c"))],
     ["model.h", String(source.files.get("model.h"))],
-    ["team.c", teamText()],
+    ["team.c", teamText(source.shared)],
   ]);
   const built = await buildLibrary(files, compiler, options);
   const library = await loadLibrary(built.path);
   built.release();
   const weights = allocate(library, source.weightsBytes);
   weights.bytes.set(source.files.get("model_weights.bin") as Uint8Array);
-  const arena = allocate(library, source.arenaBytes);
+  const arena = allocate(library, source.arenaBytes + (threads - 1) * source.threadBytes);
   const model = drive(program, functionsOf(library), arena, weights, threads, source.places);
   const variant = `${compiler.name}${threads === 1 ? "" : `, ${threads} threads`}`;
   return driveModel(program, { ...model, variant }, () => {

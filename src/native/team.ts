@@ -3,6 +3,8 @@
  * after each: they spin for a while, then sleep. Nothing of it is in the portable model.
  */
 
+import { MOST_THREADS } from "../targets/c/emit.ts";
+
 const GATES = `/* Opened again and again by one thread; others wait for the next time. */
 struct gate {
   int opened;
@@ -84,11 +86,12 @@ static void meet(struct team *t) {
   gate_open(&t->step);
 }
 
+/* Between two steps of the first thread there is nothing to wait for. */
 static void work(struct team *t, int thread) {
   const int last = t->last;
   for (int i = t->first; i <= last; i++) {
-    model_step(t->arena, t->weights, i, thread, t->threads);
-    meet(t);
+    if (SHARED[i] || thread == 0) model_step(t->arena, t->weights, i, thread, t->threads);
+    if (SHARED[i] || i == last || SHARED[i + 1]) meet(t);
   }
 }
 
@@ -160,21 +163,21 @@ struct team *team_open(void *arena, const void *weights, int threads) {
 }
 `;
 
-/** Most threads of a team. */
-export const MAX_THREADS = 256;
-
-/** C of a team for a model with weights beside it, named "model". */
-export const teamText = (): string => `#define _GNU_SOURCE
+/** C of a team for a model with weights beside it, named "model". `shared`: which steps threads share. */
+export const teamText = (shared: readonly boolean[]): string => `#define _GNU_SOURCE
 #include "model.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define MAX_THREADS ${MAX_THREADS}
+#define MAX_THREADS ${MOST_THREADS}
 /* Nanoseconds to spin before sleeping: between steps, and between inferences. */
 #define SPIN_STEP 200000
 #define SPIN_START 50000
+
+/* Which steps all threads share; the first thread runs the others alone. */
+static const unsigned char SHARED[] = {${[...shared.map(Number), 0].join(", ")}};
 
 ${GATES}
 ${TEAM}`;

@@ -1,11 +1,14 @@
 /**
  * @file Program -> C source: a header, a source file and, if asked for, a weights file. The entry `tersor/c`.
  */
+import { worthSharing } from "../../kernel/effort.ts";
+import type { Kernel } from "../../kernel/ir.ts";
 import type { Program } from "../../kernel/program.ts";
+import { splitKernel } from "../../kernel/split.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
 import { byteSize } from "../../tensor/tensor.ts";
 import { alignUp } from "../../util/math.ts";
-import { entriesText, placeOf, type Source } from "./entries.ts";
+import { entriesText, placeOf, type Source, scratchBytes } from "./entries.ts";
 import { emitHeader, namePorts } from "./header.ts";
 import { Helpers } from "./helpers.ts";
 import { emitKernel, type KernelFacts } from "./kernel.ts";
@@ -17,6 +20,8 @@ import { typedefs } from "./types.ts";
 export interface COptions {
   /** "file": weights go to `<name>_weights.bin`, which the caller passes in. Default "inline". */
   readonly weights?: "inline" | "file";
+  /** Steps take a thread's number, and threads share them; default false. */
+  readonly threads?: boolean;
   /** Begins the names of files and, as an identifier, of functions and macros; default "model". */
   readonly name?: string;
 }
@@ -30,6 +35,10 @@ export interface CSource {
   readonly weightsBytes: number;
   /** Inputs, then outputs: in "arena", in "weights" (the file), or in a table of the source. */
   readonly places: readonly { readonly memory: string; readonly offset: number }[];
+  /** Memory behind the arena for every thread but the first; 0 without threads. */
+  readonly threadBytes: number;
+  /** For each step whether threads share it; the first runs the others alone. */
+  readonly shared: readonly boolean[];
 }
 
 const PRELUDE = `
@@ -85,21 +94,31 @@ function table(name: string, label: string, bytes: Uint8Array): string {
   );
 }
 
-/** The weights file and where each used segment begins in it. */
-function packWeights(program: Program, used: readonly number[]): [Uint8Array, Map<number, number>] {
+/** Where each used segment begins in the weights file. */
+function packedOffsets(program: Program, used: readonly number[]): ReadonlyMap<number, number> {
   const offsets = new Map<number, number>();
   let end = 0;
   for (const i of used) {
     offsets.set(i, end);
     end = alignUp(end + program.constants[i]!.bytes.length, 16);
   }
-  const out = new Uint8Array(end);
+  return offsets;
+}
+
+/** The weights file. */
+function packWeights(program: Program, used: readonly number[]): Uint8Array {
+  const offsets = packedOffsets(program, used);
+  const ends = used.map((i) => offsets.get(i)! + program.constants[i]!.bytes.length);
+  const out = new Uint8Array(alignUp(Math.max(0, ...ends), 16));
   for (const [i, offset] of offsets) out.set(program.constants[i]!.bytes, offset);
-  return [out, offsets];
+  return out;
 }
 
 /** What the public functions' names end with. */
 const ENTRIES = ["init", "run", "step"];
+
+/** Most threads that may share a step. */
+export const MOST_THREADS = 256;
 
 const HELPERS_OF_MEMORY = `
 static inline void *arena_at(void *arena, size_t offset) {
@@ -111,58 +130,103 @@ static inline const void *bytes_at(const void *memory, size_t offset) {
 }
 `;
 
+/** Kernels that run in parts: those of steps which threads share. */
+function sharedKernels(program: Program): ReadonlyMap<number, Kernel> {
+  const used = new Set(program.steps.map((c) => c.kernel));
+  return new Map(
+    [...used].flatMap((k): [number, Kernel][] => {
+      const kernel = program.kernels[k]!;
+      const split = worthSharing(kernel) ? splitKernel(kernel) : null;
+      return split === null ? [] : [[k, split]];
+    }),
+  );
+}
+
+/** Bounds of the arguments that a split kernel has besides its own. */
+const PARTS: readonly Range[] = [
+  [0, MOST_THREADS - 1],
+  [1, MOST_THREADS],
+];
+
+/** The functions of all kernels that are called, whole or in parts. */
+function kernelTexts(h: Helpers, s: Source, split: ReadonlyMap<number, Kernel>): string[] {
+  const { program } = s;
+  const whole = new Set([
+    ...program.init.map((c) => c.kernel),
+    ...program.steps.map((c) => c.kernel).filter((k) => !split.has(k)),
+  ]);
+  return program.kernels.flatMap((kernel, k) => {
+    const facts = factsOf(program, k);
+    const texts = whole.has(k)
+      ? [emitKernel(h, prepareKernel(kernel), s.functions[k]!, facts)]
+      : [];
+    const parts = split.get(k);
+    if (parts === undefined) return texts;
+    const own = parts.args.slice(-2).map((a, i): [string, Range] => [a.name, PARTS[i]!]);
+    const more = { ...facts, args: new Map([...facts.args, ...own]) };
+    return [...texts, emitKernel(h, prepareKernel(parts), s.parts.get(k)!, more)];
+  });
+}
+
+/** Names, places and tables of a program's C. */
+function plan(program: Program, options: COptions, names: Names, split: Iterable<number>): Source {
+  const prefix = identifier(options.name ?? "model");
+  const beside = options.weights === "file";
+  const layout = planLayout(program);
+  const functions = program.kernels.map((k) => names.make(`run_${k.name}`, false));
+  const parts = new Map(
+    [...split].map((k) => [k, names.make(`run_part_of_${program.kernels[k]!.name}`, false)]),
+  );
+  const offsets = packedOffsets(program, layout.used);
+  const tables = new Map(
+    layout.used.map((i) => [
+      i,
+      beside ? String(offsets.get(i)) : names.make(`data_${program.constants[i]!.name}`, false),
+    ]),
+  );
+  const scratch = [...parts.keys()].map((k) => scratchBytes(program.kernels[k]!));
+  const threadBytes = options.threads === true ? Math.max(0, ...scratch) : null;
+  return { program, prefix, layout, beside, tables, functions, parts, threadBytes };
+}
+
 /** C99 with GNU vectors that computes the program; no allocation, no writable globals, no libm. */
 export function emitC(program: Program, options: COptions = {}): CSource {
   const file = options.name ?? "model";
   const prefix = identifier(file);
-  const beside = options.weights === "file";
-  const layout = planLayout(program);
   const names = new Names();
   for (const own of ENTRIES) names.reserve(`${prefix}_${own}`);
-  names.reserve("step");
+  for (const own of ["step", "thread", "threads"]) names.reserve(own);
   const ports = namePorts(program, prefix, names);
-  const calls = [...program.init, ...program.steps];
-  const called = program.kernels.map((_, k) => calls.some((c) => c.kernel === k));
-  const functions = program.kernels.map((k) => names.make(`run_${k.name}`, false));
-  const [packed, offsets] = packWeights(program, layout.used);
-  const label = (i: number): string => program.constants[i]!.name;
-  const tables = new Map(
-    layout.used.map((i) => [
-      i,
-      beside ? String(offsets.get(i)) : names.make(`data_${label(i)}`, false),
-    ]),
-  );
-  const s: Source = { program, prefix, layout, beside, tables, functions };
+  const split = options.threads === true ? sharedKernels(program) : new Map<number, Kernel>();
+  const s = plan(program, options, names, split.keys());
+  const { layout, threadBytes, beside } = s;
+  const packed = packWeights(program, layout.used);
   const h = new Helpers();
-  const bodies = program.kernels.flatMap((k, i) =>
-    called[i] ? [emitKernel(h, prepareKernel(k), functions[i]!, factsOf(program, i))] : [],
-  );
-  const code = [
-    h.text(),
-    ...(beside
-      ? []
-      : layout.used.map((i) => table(tables.get(i)!, label(i), program.constants[i]!.bytes))),
-    ...bodies,
-    entriesText(s, ports),
-  ].join("\n");
-  const weightsBytes = beside ? packed.length : null;
+  const bodies = kernelTexts(h, s, split);
+  const tables = beside ? [] : layout.used;
+  const tableOf = (i: number): string => {
+    const { name, bytes } = program.constants[i]!;
+    return table(s.tables.get(i)!, name, bytes);
+  };
+  const code = [h.text(), ...tables.map(tableOf), ...bodies, entriesText(s, ports)].join("\n");
   const source =
     `/* ${inComment(program.name)}, compiled by tersor: see ${inComment(file)}.h. */\n` +
     `#include "${file}.h"\n\n#include <string.h>\n${PRELUDE}\n` +
     `${typedefs(code)}${HELPERS_OF_MEMORY}\n${code}`;
-  const header = emitHeader({
-    program,
-    file,
-    prefix,
-    ports,
-    arenaBytes: layout.arenaBytes,
-    weightsBytes,
-  });
+  const weightsBytes = beside ? packed.length : null;
+  const { arenaBytes } = layout;
+  const facts = { program, file, prefix, ports, arenaBytes, weightsBytes, threadBytes };
   const files = new Map<string, Uint8Array | string>([
     [`${file}.c`, source],
-    [`${file}.h`, header],
+    [`${file}.h`, emitHeader(facts)],
   ]);
   if (beside) files.set(`${file}_weights.bin`, packed);
-  const places = ports.map(({ port }) => placeOf(s, port.offset, byteSize(port.type)));
-  return { files, arenaBytes: layout.arenaBytes, weightsBytes: packed.length, places };
+  return {
+    files,
+    arenaBytes,
+    weightsBytes: packed.length,
+    places: ports.map(({ port }) => placeOf(s, port.offset, byteSize(port.type))),
+    threadBytes: threadBytes ?? 0,
+    shared: program.steps.map((c) => split.has(c.kernel)),
+  };
 }

@@ -4,10 +4,14 @@ import type { Call, Program } from "../../kernel/program.ts";
 import { sizeOf } from "../../tensor/dtype.ts";
 import { byteSize } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
+import { alignUp } from "../../util/math.ts";
 import type { CPort } from "./header.ts";
 import type { Layout } from "./layout.ts";
 import { inComment } from "./names.ts";
 import { literal, PORT_TYPES } from "./types.ts";
+
+/** Threads do not write to each other's lines of the cache. */
+const LINE = 64;
 
 /** What the functions refer to. */
 export interface Source {
@@ -20,6 +24,10 @@ export interface Source {
   readonly tables: ReadonlyMap<number, string>;
   /** The C function of each kernel. */
   readonly functions: readonly string[];
+  /** Functions that compute one of several parts of a kernel: those of kernels whose steps threads share. */
+  readonly parts: ReadonlyMap<number, string>;
+  /** Scratch of every thread but the first, behind the arena; null: for one thread only. */
+  readonly threadBytes: number | null;
 }
 
 /** The memory that holds these bytes ("arena", "weights" or a table's name), and where they begin in it. */
@@ -41,16 +49,42 @@ function pointer(s: Source, address: number, bytes: number): string {
   return `${memory === "arena" ? "arena_at" : "bytes_at"}(${memory}, ${offset})`;
 }
 
-/** The call of a kernel's function, without a semicolon. */
-function callText(s: Source, call: Call): string {
+/** The call of a kernel's function, without a semicolon. `shared`: this thread's part of it. */
+function callText(s: Source, call: Call, shared = false): string {
   const kernel: Kernel = s.program.kernels[call.kernel]!;
-  const bases = kernel.buffers.map((b, i) => pointer(s, call.bases[i]!, b.size * sizeOf(b.dtype)));
+  let scratch = 0;
+  const bases = kernel.buffers.map((b, i) => {
+    const bytes = b.size * sizeOf(b.dtype);
+    if (!shared || b.role !== "work") return pointer(s, call.bases[i]!, bytes);
+    const { offset } = placeOf(s, call.bases[i]!, bytes);
+    const at = scratch;
+    scratch += alignUp(bytes, LINE);
+    return `scratch_at(arena, thread, ${offset}, ${at})`;
+  });
   const args = kernel.args.map((a, i) => {
     const value = call.args[i]!;
     return value === "flip" ? "0" : literal(a.type, a.type === "i64" ? BigInt(value) : value);
   });
-  return `${s.functions[call.kernel]}(${[...bases, ...args].join(", ")})`;
+  const name = shared ? s.parts.get(call.kernel)! : s.functions[call.kernel];
+  const own = shared ? ["thread", "threads"] : [];
+  return `${name}(${[...bases, ...args, ...own].join(", ")})`;
 }
+
+/** Bytes of the scratch of one call of the kernel. */
+export const scratchBytes = (kernel: Kernel): number =>
+  kernel.buffers
+    .filter((b) => b.role === "work")
+    .reduce((sum, b) => sum + alignUp(b.size * sizeOf(b.dtype), LINE), 0);
+
+const SCRATCH_AT = (
+  P: string,
+): string => `/* Scratch of the first thread is planned; that of others lies behind the arena. */
+static inline void *scratch_at(char *arena, int thread, size_t planned, size_t other) {
+  if (thread == 0) return arena + planned;
+  return arena + ${P}_ARENA_BYTES + (size_t)(thread - 1) * ${P}_THREAD_BYTES + other;
+}
+
+`;
 
 const memories = (s: Source): string[] => ["arena", ...(s.beside ? ["weights"] : [])];
 const memoryParams = (s: Source): string => `void *arena${s.beside ? ", const void *weights" : ""}`;
@@ -81,15 +115,22 @@ function initText(s: Source): string {
 
 /** One case a step; `run` walks them, so that each call is written once. */
 function stepText(s: Source): string {
-  const cases = s.program.steps.map(
-    (c, i) =>
+  const team = s.threadBytes !== null;
+  const cases = s.program.steps.map((c, i) => {
+    const shared = s.parts.has(c.kernel);
+    const first = team && !shared ? "if (thread == 0) " : "";
+    return (
       `    case ${i}: /* ${inComment(c.label)} */\n` +
-      `      if (thread == 0) ${callText(s, c)};\n      break;\n`,
-  );
+      `      ${first}${callText(s, c, shared)};\n      break;\n`
+    );
+  });
   const memory = s.beside ? "char *arena, const char *weights" : "char *arena";
+  const unused = [...memories(s), ...(team ? ["thread", "threads"] : [])];
+  const scratch = cases.some((text) => text.includes("scratch_at("));
   return (
-    `static void step(${memory}, int index, int thread) {\n` +
-    `${[...memories(s), "thread"].map((name) => `  (void)${name};\n`).join("")}` +
+    (scratch ? SCRATCH_AT(s.prefix.toUpperCase()) : "") +
+    `static void step(${memory}, int index${team ? ", int thread, int threads" : ""}) {\n` +
+    `${unused.map((name) => `  (void)${name};\n`).join("")}` +
     `  switch (index) {\n${cases.join("")}    default:\n      break;\n  }\n}\n`
   );
 }
@@ -98,13 +139,16 @@ function runText(s: Source): string {
   const { prefix } = s;
   const P = prefix.toUpperCase();
   const list = memories(s).join(", ");
+  const team = s.threadBytes !== null;
+  const thread = `  if (thread < 0 || thread >= threads || threads > 256) return ${P}_NO_SUCH_THREAD;\n`;
   return (
-    `int ${prefix}_step(${memoryParams(s)}, int index, int thread, int threads) {\n${checks(s)}` +
-    `  if (index < 0 || index >= ${P}_STEPS) return ${P}_NO_SUCH_STEP;\n` +
-    `  if (thread < 0 || thread >= threads) return ${P}_NO_SUCH_THREAD;\n` +
-    `  step(${list}, index, thread);\n  return ${P}_OK;\n}\n\n` +
+    `int ${prefix}_step(${memoryParams(s)}, int index${team ? ", int thread, int threads" : ""}) {\n` +
+    `${checks(s)}  if (index < 0 || index >= ${P}_STEPS) return ${P}_NO_SUCH_STEP;\n` +
+    `${team ? thread : ""}` +
+    `  step(${list}, index${team ? ", thread, threads" : ""});\n  return ${P}_OK;\n}\n\n` +
     `int ${prefix}_run(${memoryParams(s)}) {\n${checks(s)}` +
-    `  for (int i = 0; i < ${P}_STEPS; i++) step(${list}, i, 0);\n  return ${P}_OK;\n}\n`
+    `  for (int i = 0; i < ${P}_STEPS; i++) step(${list}, i${team ? ", 0, 1" : ""});\n` +
+    `  return ${P}_OK;\n}\n`
   );
 }
 

@@ -23,6 +23,8 @@ export interface HeaderFacts {
   readonly arenaBytes: number;
   /** Bytes of the weights file, or null when the weights are in the source. */
   readonly weightsBytes: number | null;
+  /** Memory of each thread but the first, or null when the model is for one thread. */
+  readonly threadBytes: number | null;
 }
 
 export function namePorts(program: Program, prefix: string, names: Names): CPort[] {
@@ -90,6 +92,25 @@ function example(facts: HeaderFacts): string {
   return lines.map((l) => ` *   ${l}\n`).join("");
 }
 
+function stepText({ program, prefix, weightsBytes, threadBytes }: HeaderFacts): string {
+  const P = prefix.toUpperCase();
+  const memory = `void *arena${weightsBytes === null ? "" : ", const void *weights"}`;
+  const steps = `#define ${P}_STEPS ${program.steps.length}\n`;
+  if (threadBytes === null) {
+    return (
+      `/* One inference is steps 0 to ${P}_STEPS - 1, which may be run one by one. */\n` +
+      `${steps}int ${prefix}_step(${memory}, int index);\n`
+    );
+  }
+  return `/* One inference is steps 0 to ${P}_STEPS - 1, in which several threads may share the work: each calls every
+   step with its number, 0 to threads - 1, and all return from a step before one begins the next. The
+   results are those of one thread, bit for bit. The arena then has ${P}_ARENA_BYTES and
+   ${P}_THREAD_BYTES for every thread but the first. */
+${steps}#define ${P}_THREAD_BYTES ((size_t)${threadBytes})
+int ${prefix}_step(${memory}, int index, int thread, int threads);
+`;
+}
+
 /** The text of the header. */
 export function emitHeader(facts: HeaderFacts): string {
   const { program, prefix, ports, arenaBytes, weightsBytes } = facts;
@@ -126,8 +147,7 @@ enum {
   ${P}_OK = 0,
   ${P}_NULL_POINTER = 1,
   ${P}_NOT_ALIGNED = 2,
-  ${P}_NO_SUCH_STEP = 3,
-  ${P}_NO_SUCH_THREAD = 4
+  ${P}_NO_SUCH_STEP = 3${facts.threadBytes === null ? "" : `,\n  ${P}_NO_SUCH_THREAD = 4`}
 };
 
 /* Memory for one instance; it need not be cleared. Addresses are multiples of the alignment. */
@@ -140,12 +160,7 @@ int ${prefix}_init(void *arena${weights});
 /* One inference; inputs may be overwritten. */
 int ${prefix}_run(void *arena${weights});
 
-/* One inference is steps 0 to ${P}_STEPS - 1, which may be run one by one, as step(…, index, 0, 1). Where
-   several threads share the work, each calls every step with its number, from 0, and the number of
-   threads; all must have returned from a step before one begins the next. Results are the same. */
-#define ${P}_STEPS ${program.steps.length}
-int ${prefix}_step(void *arena${weights}, int index, int thread, int threads);
-
+${stepText(facts)}
 ${ports.map((p) => describePort(p, weights)).join("\n\n")}
 
 #ifdef __cplusplus

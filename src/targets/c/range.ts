@@ -1,5 +1,5 @@
 /** @file Bounds of i32 expressions: where they show that C's arithmetic cannot overflow, plain operators do. */
-import type { Expr } from "../../kernel/ir.ts";
+import { COMPARISONS, type Expr } from "../../kernel/ir.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { DTYPES, sizeOf } from "../../tensor/dtype.ts";
 
@@ -53,7 +53,7 @@ export function rangeOf(s: RangeScope, e: Expr): Range {
   if (e.op === "and" && (a >= 0 || c >= 0)) {
     return [0, Math.min(a >= 0 ? b : FULL[1], c >= 0 ? d : FULL[1])];
   }
-  if (c === d && c > 0 && a >= 0 && e.op === "div") return [Math.trunc(a / c), Math.trunc(b / c)];
-  if (c === d && c > 0 && a >= 0 && e.op === "rem") return [0, Math.min(b, c - 1)];
-  return FULL;
+  if (c > 0 && a >= 0 && e.op === "div") return [Math.trunc(a / d), Math.trunc(b / c)];
+  if (c > 0 && a >= 0 && e.op === "rem") return [0, Math.min(b, d - 1)];
+  return COMPARISONS.has(e.op) ? [0, 1] : FULL;
 }
