@@ -48,16 +48,18 @@ export function declare(
 }
 
 /**
- * One serial loop per axis of `shape`, outermost first; `body` gets one index expression per axis.
+ * One loop per axis of `shape`, outermost first; `body` gets one index expression per axis. `parallel`:
+ * the bodies do not depend on each other (see `parallel` of LoopOptions).
  */
 export function loopOver(
   b: KernelBuilder,
   shape: readonly number[],
   body: (index: readonly Expr[]) => void,
+  options: { readonly parallel?: boolean } = {},
 ): void {
   const nest = (axis: number, index: readonly Expr[]): void => {
     if (axis === shape.length) body(index);
-    else b.for("i", 0, shape[axis]!, (v) => nest(axis + 1, [...index, v]));
+    else b.for("i", 0, shape[axis]!, (v) => nest(axis + 1, [...index, v]), options);
   };
   nest(0, []);
 }
@@ -66,8 +68,28 @@ export function loopOver(
 export function copyKernel(name: string, from: TensorType, to: TensorType): Kernel {
   const b = new KernelBuilder(name);
   const { ins, outs } = declare(b, [from], [to]);
-  b.copy(outs[0]!, 0, ins[0]!, 0, elementCount(from.shape));
+  copyChunks(b, outs[0]!, 0, ins[0]!, 0, elementCount(from.shape));
   return b.build();
+}
+
+/** Elements a thread copies at a time. */
+const CHUNK = 4096;
+
+/** Copies `n` neighbouring elements in chunks that threads can share. */
+export function copyChunks(
+  b: KernelBuilder,
+  dst: Buffer,
+  dstIndex: ExprLike,
+  src: Buffer,
+  srcIndex: ExprLike,
+  n: number,
+): void {
+  if (n === 0) return;
+  const chunk = (i: Expr): void => {
+    const count = n <= CHUNK ? n : min(sub(n, i), CHUNK);
+    b.copy(dst, add(dstIndex, i), src, add(srcIndex, i), count);
+  };
+  b.forParallel("chunk", 0, n, chunk, { step: CHUNK });
 }
 
 /** Sum of index[k] * stride[k]: the flat element index. */

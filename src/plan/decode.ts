@@ -9,13 +9,13 @@ export function decodeStep(storage: PackedStorage, count: number): Kernel {
   const src = k.buffer("src", storage.dtype, count, "const");
   const dst = k.buffer("dst", "f32", count, "out");
   if (storage.dtype !== "i8") {
-    k.for("i", 0, count, (i) => k.store(dst, i, k.load(src, i)));
+    k.forParallel("i", 0, count, (i) => k.store(dst, i, k.load(src, i)));
     return k.build();
   }
   const { block, width } = storage;
   const scale = k.buffer("scale", "f32", storage.scale.length, "const");
-  k.for("b", 0, count / block, (b) => {
-    k.for("r", 0, block / width, (r) => {
+  k.forParallel("b", 0, count / block, (b) => {
+    k.forParallel("r", 0, block / width, (r) => {
       k.for("j", 0, width, (j) => {
         const at = k.let("at", affine([b, block], [r, width], j));
         const real = cast("f32", "convert_s", k.load(src, at));

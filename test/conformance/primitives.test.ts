@@ -14,6 +14,7 @@ import { primitives } from "../../src/primitives/index.ts";
 import { type Tensor, tensorOf, tensorType, toNumbers } from "../../src/tensor/tensor.ts";
 import { product } from "../../src/util/math.ts";
 import { makeRng, type Rng } from "../../src/util/rng.ts";
+import { assertProgramPartsAgree } from "../support/parts.ts";
 
 interface ConvCase {
   readonly x: readonly [n: number, h: number, w: number, c: number];
@@ -96,6 +97,8 @@ function check(graph: Graph, feeds: readonly Tensor[], tolerance: number, label:
     feeds.forEach((t, i) => {
       writeInput(runner, i, t);
     });
+    const parts = assertProgramPartsAgree(program, runner.memory.slice(0), { variant, dot8 });
+    assert.ok(parts > 0, `${label}: nothing to share between threads`);
     runner.init();
     for (let run = 0; run < 2; run++) runner.run();
     const got = toNumbers(readOutput(runner, 0));

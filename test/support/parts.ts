@@ -1,7 +1,9 @@
 /** @file Checks what `parallel` promises: a kernel computed in parts, in any order, gives the same bytes. */
 import assert from "node:assert/strict";
-import { interpretKernel } from "../../src/kernel/interpret.ts";
+import { type InterpretOptions, interpretKernel } from "../../src/kernel/interpret.ts";
+import { FLIP } from "../../src/kernel/interpret-program.ts";
 import type { Kernel } from "../../src/kernel/ir.ts";
+import type { Program } from "../../src/kernel/program.ts";
 import { parallelTrips, splitKernel } from "../../src/kernel/split.ts";
 import { verifyKernel } from "../../src/kernel/verify.ts";
 import { sizeOf } from "../../src/tensor/dtype.ts";
@@ -38,6 +40,7 @@ export function assertPartsAgree(
   after: ArrayBuffer,
   bases: readonly number[],
   args: readonly (number | bigint)[] = [],
+  options: InterpretOptions = {},
 ): number {
   const split = splitKernel(kernel);
   if (split === null) return 0;
@@ -52,7 +55,7 @@ export function assertPartsAgree(
       const bytes = new Uint8Array(memory);
       order.forEach((part, turn) => {
         poison(kernel, bytes, bases, 0x7f - turn);
-        interpretKernel(split, memory, bases, [...args, part, parts]);
+        interpretKernel(split, memory, bases, [...args, part, parts], options);
       });
       poison(kernel, bytes, bases, 0);
       assert.deepEqual(bytes, want, `${kernel.name} in ${parts} parts, order ${order}`);
@@ -60,4 +63,23 @@ export function assertPartsAgree(
     }
   }
   return tried;
+}
+
+/** Checks every call of a program; `memory` has the constants and inputs. Gives the number of calls split. */
+export function assertProgramPartsAgree(
+  program: Program,
+  memory: ArrayBuffer,
+  options: InterpretOptions = {},
+): number {
+  let split = 0;
+  for (const call of [...program.init, ...program.steps]) {
+    const kernel = program.kernels[call.kernel]!;
+    const flips = kernel.forms?.dot8 === undefined || options.variant === "dot8";
+    const mask = flips ? FLIP[options.dot8 ?? "signed"] : 0;
+    const args = call.args.map((a) => (a === "flip" ? mask : a));
+    const before = memory.slice(0);
+    interpretKernel(kernel, memory, call.bases, args, options);
+    if (assertPartsAgree(kernel, before, memory, call.bases, args, options) > 0) split++;
+  }
+  return split;
 }

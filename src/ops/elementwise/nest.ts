@@ -69,7 +69,7 @@ export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
     spec.vector && step.every((s) => s <= 1) && types.every((t) => hasVector(t, registers));
   const wide = vector && spec.short === true && types.some(isByte);
 
-  loopOver(b, shape.slice(0, -1), (index) => {
+  const rows = (index: readonly Expr[]): void => {
     const base = strides.map((s) => b.let("row", flatIndex(index, s.slice(0, -1))));
     const fixed = operands.map((o, k) => (step[k] === 0 ? b.let("x", o.scalar(base[k]!)) : null));
     const at = (k: number, i: Expr): Expr => add(base[k]!, mul(i, step[k]!));
@@ -79,7 +79,7 @@ export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
       const end = count - ((count - done) % width);
       if (end === done) return;
       const spread = fixed.map((x) => x && b.let("xs", splat(`${x.type}x4` as KType, x)));
-      b.for(
+      b.forParallel(
         "i",
         done,
         end,
@@ -103,10 +103,11 @@ export function elementwiseKernel(spec: ElementwiseSpec): Kernel {
     };
     if (wide) blocks(16);
     if (vector) blocks(4);
-    b.for("i", done, count, (i) => {
+    b.forParallel("i", done, count, (i) => {
       const args = operands.map((o, k) => fixed[k] ?? b.let("x", o.scalar(at(k, i))));
       result.scalar(at(ins.length, i), tail(args, b));
     });
-  });
+  };
+  loopOver(b, shape.slice(0, -1), rows, { parallel: true });
   return b.build();
 }

@@ -102,12 +102,12 @@ function lowerBatchNorm(
   const y = ports.outs[0]!;
   const [x, gamma, beta, mean, variance] = ports.ins.map((p) => p.read);
   const [outer, channels, inner] = split(layout, ins[0]!.shape);
-  k.for("c", 0, channels, (c) => {
+  k.forParallel("c", 0, channels, (c) => {
     const deviation = unary("sqrt", add(variance!(c), constant(real, epsilon)));
     const scale = k.let("scale", binary("div", gamma!(c), deviation));
     const centre = k.let("mean", mean!(c));
     const shift = k.let("beta", beta!(c));
-    k.for("n", 0, outer, (n) => {
+    k.forParallel("n", 0, outer, (n) => {
       const base = k.let("base", affine([n, channels * inner], [c, inner]));
       k.for("i", 0, inner, (i) => {
         const at = k.let("at", add(base, i));

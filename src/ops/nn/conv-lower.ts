@@ -45,7 +45,7 @@ export function lowerConv(
     const x = k.let("x", xBase);
     const y = k.let("y", affine([n, gy.batchStride], spatialOffset(at, gy)));
     const place = placeWindow(k, window, gx.size, gy.size, at);
-    k.for("o", 0, perGroup, (o) => {
+    k.forParallel("o", 0, perGroup, (o) => {
       element(place, x, k.let("channel", affine([group, perGroup], o)), y);
     });
   });

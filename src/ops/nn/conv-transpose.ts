@@ -214,7 +214,7 @@ function lowerConvTranspose(
   const p = planOf(ins[0]!.shape, ins[1]!.shape, outs[0]!.shape, attrs);
   const groups = { ...p.y, channels: attrs.groups };
   forEachOutput(k, groups, attrs.layout === "nhwc", (n, group, at) => {
-    k.for("o", 0, p.outputs, (o) => {
+    k.forParallel("o", 0, p.outputs, (o) => {
       const channel = k.let("channel", affine([group, p.outputs], o));
       const sum = k.reg("sum", constant(real, 0));
       const base = k.let("base", affine([n, p.x.batchStride]));

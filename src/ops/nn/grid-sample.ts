@@ -222,7 +222,7 @@ function lowerGridSample(
     const row = k.let("row", mul(where, rank));
     const value = (i: number) => (): Expr => grid(add(row, 2 - i));
     const taps = axes.map((axis, i) => tapExprs(k, attrs, axis, value(i), real));
-    k.for("c", 0, gy.channels, (c) => {
+    k.forParallel("c", 0, gy.channels, (c) => {
       const base = k.let("base", affine([n, gx.batchStride], [c, gx.channelStride]));
       const sum = k.reg("sum", constant(real, 0));
       for (const d of taps[0]!) {
@@ -237,9 +237,9 @@ function lowerGridSample(
       y(to, sum);
     });
   };
-  k.for("n", 0, gy.batch, (n) =>
-    k.for("d", 0, sd, (d) =>
-      k.for("h", 0, sh, (h) => k.for("w", 0, sw, (w) => point(n, [d, h, w]))),
+  k.forParallel("n", 0, gy.batch, (n) =>
+    k.forParallel("d", 0, sd, (d) =>
+      k.forParallel("h", 0, sh, (h) => k.forParallel("w", 0, sw, (w) => point(n, [d, h, w]))),
     ),
   );
   return k.build();

@@ -103,8 +103,8 @@ function lowerInstanceNorm(
   const ports = declarePorts(k, ins, outs, real);
   const [x, gamma, beta] = ports.ins;
   const w = walk(layout, outs[0]!.shape);
-  k.for("n", 0, w.batch, (n) => {
-    k.for("c", 0, w.channels, (c) => {
+  k.forParallel("n", 0, w.batch, (n) => {
+    k.forParallel("c", 0, w.channels, (c) => {
       const base = k.let("base", affine([n, w.batchStride], [c, w.channelStride]));
       const scale = k.let("gamma", gamma!.read(c));
       const shift = k.let("beta", beta!.read(c));

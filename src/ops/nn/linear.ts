@@ -66,8 +66,8 @@ function lowerLinear(
   const ports = contractionPorts(b, ins, outs[0]!, attrs);
   const [n, k] = ins[1]!.shape as [number, number];
   const isFloat = isFloatElem(ports.acc);
-  b.for("row", 0, product(ins[0]!.shape.slice(0, -1)), (row) => {
-    b.for("c", 0, n, (c) => {
+  b.forParallel("row", 0, product(ins[0]!.shape.slice(0, -1)), (row) => {
+    b.forParallel("c", 0, n, (c) => {
       const xRow = b.let("xRow", mul(row, k));
       const wRow = b.let("wRow", mul(c, k));
       const sum = b.reg("sum", ports.start(c));

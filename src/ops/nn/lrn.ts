@@ -92,8 +92,8 @@ function lowerLrn(
   const ports = declarePorts(k, ins, outs, real);
   const [x, y] = [ports.ins[0]!, ports.outs[0]!];
   const { outer, channels, inner, below, above } = plan(outs[0]!.shape, attrs);
-  k.for("n", 0, outer, (n) => {
-    k.for("c", 0, channels, (c) => {
+  k.forParallel("n", 0, outer, (n) => {
+    k.forParallel("c", 0, channels, (c) => {
       const first = k.let("first", max(0, sub(c, below)));
       const end = k.let("end", min(channels, add(c, above + 1)));
       k.for("i", 0, inner, (i) => {

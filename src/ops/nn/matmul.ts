@@ -36,7 +36,7 @@ export interface MatmulAttrs extends Omit<ContractionAttrs, "act"> {
 }
 
 /** Sizes, batch shape, and element strides along batch, m, n and k. */
-interface Plan {
+export interface MatmulPlan {
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -49,7 +49,12 @@ interface Plan {
   readonly bn: number;
 }
 
-function planOf(a: readonly number[], b: readonly number[], attrs: MatmulAttrs): Plan | null {
+/** How the matrices of operands of these shapes lie; null when they do not fit. */
+export function matmulPlan(
+  a: readonly number[],
+  b: readonly number[],
+  attrs: MatmulAttrs,
+): MatmulPlan | null {
   if (a.length < 2 || b.length < 2) return null;
   const [a0, a1] = a.slice(-2) as [number, number];
   const [b0, b1] = b.slice(-2) as [number, number];
@@ -69,7 +74,7 @@ const DTYPES = ["f32", "f64", "f16", "bf16", "i32", "u32", "i64", "u64"];
 function inferMatmul(ins: readonly TensorType[], attrs: MatmulAttrs): readonly TensorType[] {
   checkCount(ins, 2, 2);
   const [a, b] = ins as [TensorType, TensorType];
-  const plan = planOf(a.shape, b.shape, attrs);
+  const plan = matmulPlan(a.shape, b.shape, attrs);
   if (plan === null) {
     throw new UserError("E_SHAPE", `matrices of shapes [${a.shape}] and [${b.shape}] do not fit`);
   }
@@ -80,7 +85,7 @@ function inferMatmul(ins: readonly TensorType[], attrs: MatmulAttrs): readonly T
 
 /** Calls `visit` with the offsets of a and b and the output index for every output element. */
 function forEachCell(
-  p: Plan,
+  p: MatmulPlan,
   visit: (a: number, b: number, column: number, at: number) => void,
 ): void {
   forEachIndex(p.batch, (index, batch) => {
@@ -100,7 +105,7 @@ function evalMatmul(
   outs: readonly TensorType[],
 ): readonly Tensor[] {
   const [a, b] = ins as [Tensor, Tensor];
-  const p = planOf(a.type.shape, b.type.shape, attrs)!;
+  const p = matmulPlan(a.type.shape, b.type.shape, attrs)!;
   const out = zeros(outs[0]!);
   const { dtype } = a.type;
   if (isBig(dtype)) {
@@ -143,16 +148,16 @@ function lowerMatmul(
   attrs: MatmulAttrs,
   outs: readonly TensorType[],
 ): Kernel {
-  const p = planOf(ins[0]!.shape, ins[1]!.shape, attrs)!;
+  const p = matmulPlan(ins[0]!.shape, ins[1]!.shape, attrs)!;
   const b = new KernelBuilder("matmul");
   const ports = contractionPorts(b, ins, outs[0]!, attrs);
   const batchStrides = strides(p.batch).map((s) => s * p.m * p.n);
-  loopOver(b, p.batch, (index) => {
+  const matrix = (index: readonly Expr[]): void => {
     const aBatch = b.let("a", flatIndex(index, p.aBatch));
     const bBatch = b.let("b", flatIndex(index, p.bBatch));
     const yBatch = b.let("y", flatIndex(index, batchStrides));
-    b.for("i", 0, p.m, (i) => {
-      b.for("j", 0, p.n, (j) => {
+    b.forParallel("i", 0, p.m, (i) => {
+      b.forParallel("j", 0, p.n, (j) => {
         const row = b.let("row", affine(aBatch, [i, p.am]));
         const column = b.let("column", affine(bBatch, [j, p.bn]));
         const sum = b.reg("sum", ports.start(j));
@@ -164,7 +169,8 @@ function lowerMatmul(
         ports.store(sum, j, b.let("at", affine(yBatch, [i, p.n], j)));
       });
     });
-  });
+  };
+  loopOver(b, p.batch, matrix, { parallel: true });
   return b.build();
 }
 
@@ -232,7 +238,7 @@ export const matmul = defineOp<MatmulAttrs>({
   axes: matmulAxes,
   eval: evalMatmul,
   cost: (ins, attrs, outs) => ({
-    macs: product(outs[0]!.shape) * planOf(ins[0]!.shape, ins[1]!.shape, attrs)!.k,
+    macs: product(outs[0]!.shape) * matmulPlan(ins[0]!.shape, ins[1]!.shape, attrs)!.k,
   }),
   lower: lowerMatmul,
   permute: permuteMatmul,

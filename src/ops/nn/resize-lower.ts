@@ -177,7 +177,7 @@ export function lowerResize(
     const index = affine([n, gy.batchStride], [c, gy.channelStride], spatialOffset(at, gy));
     io.write(k.let("at", index), k.let("y", value));
   };
-  const channels = (then: (c: Expr) => void): void => k.for("c", 0, gy.channels, then);
+  const channels = (then: (c: Expr) => void): void => k.forParallel("c", 0, gy.channels, then);
   const spatial = (then: (at: readonly Expr[], taps: readonly Taps[]) => void): void => {
     const nest = (axis: number, at: readonly Expr[], taps: readonly Taps[]): void => {
       if (axis === 3) {
@@ -185,14 +185,14 @@ export function lowerResize(
         return;
       }
       const [size, out] = [gx.size[axis]!, gy.size[axis]!];
-      k.for("o", 0, out, (o) => {
+      k.forParallel("o", 0, out, (o) => {
         const next = tapsAt(k, attrs, maps[axis]!, size, out, o, real);
         nest(axis + 1, [...at, o], [...taps, next]);
       });
     };
     nest(0, [], []);
   };
-  k.for("n", 0, gy.batch, (n) => {
+  k.forParallel("n", 0, gy.batch, (n) => {
     if (nhwc) spatial((at, taps) => channels((c) => pixel(n, c, at, taps)));
     else channels((c) => spatial((at, taps) => pixel(n, c, at, taps)));
   });

@@ -216,16 +216,16 @@ function lowerRoiAlign(
       const inside = binary("and", rows.inside, columns.inside);
       return k.let("part", select(inside, weighted, f64(0)));
     });
-  k.for("r", 0, outs[0]!.shape[0]!, (r) => {
+  k.forParallel("r", 0, outs[0]!.shape[0]!, (r) => {
     const corner = (i: number): Expr => k.let("corner", rois!(affine([r, 4], i)));
     const u = spanExpr(k, attrs, corner(0), corner(2), attrs.width);
     const v = spanExpr(k, attrs, corner(1), corner(3), attrs.height);
     const given = cast("i32", "trunc_sat_s", batch!(r));
     const n = k.let("n", min(max(given, 0), batches - 1));
-    k.for("c", 0, channels, (c) => {
+    k.forParallel("c", 0, channels, (c) => {
       const plane = k.let("plane", mul(affine([n, channels], c), height * width));
-      k.for("i", 0, attrs.height, (i) => {
-        k.for("j", 0, attrs.width, (j) => {
+      k.forParallel("i", 0, attrs.height, (i) => {
+        k.forParallel("j", 0, attrs.width, (j) => {
           const maximum = attrs.mode === "max";
           const start = maximum ? Number.NEGATIVE_INFINITY : 0;
           const result = k.reg("result", constant("f64", start));

@@ -85,7 +85,7 @@ function lowerRowNorm(
   const [x, gamma, beta] = ports.ins;
   const shape = outs[0]!.shape;
   const count = product(shape.slice(axis));
-  k.for("row", 0, product(shape.slice(0, axis)), (row) => {
+  k.forParallel("row", 0, product(shape.slice(0, axis)), (row) => {
     const base = k.let("base", mul(row, count));
     const group = {
       count,

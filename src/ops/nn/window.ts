@@ -136,9 +136,11 @@ export function forEachImagePosition(
   y: Grid,
   body: (n: Expr, at: readonly Expr[]) => void,
 ): void {
-  k.for("n", 0, y.batch, (n) =>
-    k.for("d", 0, y.size[0], (d) =>
-      k.for("h", 0, y.size[1], (h) => k.for("w", 0, y.size[2], (w) => body(n, [d, h, w]))),
+  k.forParallel("n", 0, y.batch, (n) =>
+    k.forParallel("d", 0, y.size[0], (d) =>
+      k.forParallel("h", 0, y.size[1], (h) =>
+        k.forParallel("w", 0, y.size[2], (w) => body(n, [d, h, w])),
+      ),
     ),
   );
 }
@@ -151,11 +153,13 @@ export function forEachOutput(
   body: (n: Expr, c: Expr, at: readonly Expr[]) => void,
 ): void {
   const spatial = (then: (at: readonly Expr[]) => void): void =>
-    k.for("d", 0, y.size[0], (d) =>
-      k.for("h", 0, y.size[1], (h) => k.for("w", 0, y.size[2], (w) => then([d, h, w]))),
+    k.forParallel("d", 0, y.size[0], (d) =>
+      k.forParallel("h", 0, y.size[1], (h) =>
+        k.forParallel("w", 0, y.size[2], (w) => then([d, h, w])),
+      ),
     );
-  const channels = (then: (c: Expr) => void): void => k.for("c", 0, y.channels, then);
-  k.for("n", 0, y.batch, (n) => {
+  const channels = (then: (c: Expr) => void): void => k.forParallel("c", 0, y.channels, then);
+  k.forParallel("n", 0, y.batch, (n) => {
     if (channelsInner) spatial((at) => channels((c) => body(n, c, at)));
     else channels((c) => spatial((at) => body(n, c, at)));
   });

@@ -65,8 +65,8 @@ export const lut = defineOp<LutAttrs>({
     const n = elementCount(ins[0]!.shape);
     const main = n - (n % 4);
     const four = [0, 1, 2, 3];
-    b.for("i", 0, main, (i) => four.forEach((k) => one(add(i, k))), { step: 4 });
-    b.for("i", main, n, one);
+    b.forParallel("i", 0, main, (i) => four.forEach((k) => one(add(i, k))), { step: 4 });
+    b.forParallel("i", main, n, one);
     return b.build();
   },
   permute: (attrs) => ((attrs.out?.axis ?? null) === null ? attrs : null),

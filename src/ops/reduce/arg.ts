@@ -43,9 +43,9 @@ function lowerArg(name: string, largest: boolean, x: TensorType, attrs: ArgAttrs
     eachLane(k, affine([o, inner], j), index, (at, i) => k.store(outs[0]!, at, asI64(i)));
   };
   const whole = vectorReads(tensorType(x.dtype, x.shape)) ? inner - (inner % 4) : 0;
-  k.for("o", 0, outer, (o) => {
-    k.for("j", 0, whole, lines(o, 4), { step: 4 });
-    k.for("j", whole, inner, lines(o, 1));
+  k.forParallel("o", 0, outer, (o) => {
+    k.forParallel("j", 0, whole, lines(o, 4), { step: 4 });
+    k.forParallel("j", whole, inner, lines(o, 1));
   });
   return k.build();
 }

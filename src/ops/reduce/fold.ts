@@ -175,14 +175,14 @@ export function forEachGroup(
     const strip = (lanes: number) => (j: Expr) =>
       body(columnGroup(k, folded, k.let("col", add(at, j)), k.let("to", add(out, j)), lanes));
     const whole = vector ? columns.n - (columns.n % LANES) : 0;
-    k.for("j", 0, whole, strip(LANES), { step: LANES });
-    k.for("j", whole, columns.n, strip(1));
+    k.forParallel("j", 0, whole, strip(LANES), { step: LANES });
+    k.forParallel("j", whole, columns.n, strip(1));
   };
   const outer = (rest: readonly Axis[], at: Expr, out: Expr): void => {
     const [axis, ...inner] = rest;
     if (axis === undefined) visit(at, out);
     else {
-      k.for("g", 0, axis.n, (i) => {
+      k.forParallel("g", 0, axis.n, (i) => {
         const next = k.let("at", add(at, mul(i, axis.step)));
         outer(inner, next, k.let("to", add(out, mul(i, axis.out))));
       });

@@ -116,8 +116,10 @@ function lowerRunning(
   if (elementCount(x.shape) === 0) return k.build();
   const whole = x.dtype === "f32" ? inner - (inner % 4) : 0;
   const lines = (o: Expr, from: ExprLike, to: ExprLike, type: KType, step: number): void =>
-    k.for("j", from, to, (j) => line(k.let("base", affine([o, size * inner], j)), type), { step });
-  k.for("o", 0, outer, (o) => {
+    k.forParallel("j", from, to, (j) => line(k.let("base", affine([o, size * inner], j)), type), {
+      step,
+    });
+  k.forParallel("o", 0, outer, (o) => {
     lines(o, 0, whole, "f32x4", 4);
     lines(o, whole, inner, scalar, 1);
   });

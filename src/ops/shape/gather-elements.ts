@@ -15,7 +15,7 @@ import {
   refuse,
 } from "./check.ts";
 import { indexType, loadIndex } from "./indices.ts";
-import { boxOf, mergeAxes, movementKernel, nest } from "./strided.ts";
+import { boxOf, mergeAxes, movementKernel, nestParallel } from "./strided.ts";
 
 export interface GatherElementsAttrs {
   readonly axis: number;
@@ -69,7 +69,7 @@ export const gatherElements = defineOp<GatherElementsAttrs>({
     const step = strides(shape)[axis]!;
     const box = mergeAxes(boxOf(outTypes[0]!.shape, dataSteps(shape, axis)));
     if (outs[0]!.size === 0) return k.build();
-    nest(k, box, 0, 0, (to, from) => {
+    nestParallel(k, box, 0, 0, (to, from) => {
       const j = loadIndex(k, ins[1]!, to, shape[axis]!);
       k.store(outs[0]!, to, k.load(ins[0]!, add(from, mul(j, step))));
     });

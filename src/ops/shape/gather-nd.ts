@@ -112,8 +112,8 @@ export const gatherNd = defineOp<GatherNdAttrs>({
   lower(types, { batchDims }, outTypes) {
     const { k, ins, outs } = movementKernel("gather_nd", types, outTypes);
     const g = tupleGeometry(types[0]!.shape, types[1]!.shape, batchDims);
-    k.for("b", 0, g.batch, (b) =>
-      k.for("i", 0, g.tuples, (i) => {
+    k.forParallel("b", 0, g.batch, (b) =>
+      k.forParallel("i", 0, g.tuples, (i) => {
         const t = k.let("t", add(mul(b, g.tuples), i));
         const from = k.let("from", add(mul(b, g.perBatch), loadTuple(k, ins[1]!, t, g)));
         emitRun(k, outs[0]!, k.let("to", mul(t, g.slice)), ins[0]!, from, g.slice);

@@ -1,6 +1,6 @@
 /** @file pad: adds elements before and after every axis, or crops where an amount is negative. */
 import { defineOp } from "../../graph/op.ts";
-import type { KernelBuilder } from "../../kernel/build.ts";
+import type { ExprLike, KernelBuilder } from "../../kernel/build.ts";
 import { add, mul } from "../../kernel/build.ts";
 import type { Buffer, Expr } from "../../kernel/ir.ts";
 import { quantizeValue } from "../../tensor/quant.ts";
@@ -84,14 +84,16 @@ function emitBorders(p: Padding, value: number, a: number, at: Expr | number): v
   const part = parts(p.from, p.attrs)[a];
   if (part === undefined) return;
   const step = strides(p.shape)[a]!;
-  emitFill(p.k, p.dst, at, value, part.before * step);
+  const fill = (index: ExprLike, count: number): void =>
+    p.k.forParallel("once", 0, 1, () => emitFill(p.k, p.dst, index, value, count * step));
+  if (part.before > 0) fill(at, part.before);
   const inner = p.attrs.before.slice(a + 1).concat(p.attrs.after.slice(a + 1));
   if (inner.some((n) => n > 0)) {
-    p.k.for("i", part.before, part.before + part.kept, (i) =>
+    p.k.forParallel("i", part.before, part.before + part.kept, (i) =>
       emitBorders(p, value, a + 1, p.k.let("row", add(at, mul(i, step)))),
     );
   }
-  emitFill(p.k, p.dst, add(at, (part.before + part.kept) * step), value, part.after * step);
+  if (part.after > 0) fill(add(at, (part.before + part.kept) * step), part.after);
 }
 
 /** Fills the borders of axis `a` from the result itself, whose inner axes are already complete. */

@@ -66,7 +66,7 @@ export const reverseSequence = defineOp<ReverseSequenceAttrs>({
     const inner = elementCount(shape.slice(depth));
     const loops = (axis: number, index: readonly Expr[]): void => {
       if (axis < depth) {
-        k.for("i", 0, shape[axis]!, (i) => loops(axis + 1, [...index, i]));
+        k.forParallel("i", 0, shape[axis]!, (i) => loops(axis + 1, [...index, i]));
         return;
       }
       const length = max(min(loadI32(k, ins[1]!, index[batchAxis]!), i32(time)), i32(0));

@@ -7,6 +7,7 @@ import { type Buffer, type Expr, type KType, lanesOf } from "../../kernel/ir.ts"
 import { type DType, sizeOf } from "../../tensor/dtype.ts";
 import { strides } from "../../tensor/shape.ts";
 import { elementCount, type Shape, type TensorType } from "../../tensor/tensor.ts";
+import { copyChunks } from "../lowering.ts";
 import { range } from "./check.ts";
 
 /** One axis of the copied box: its extent, and the step in elements on either side. */
@@ -49,6 +50,22 @@ export function mergeAxes(axes: readonly CopyAxis[]): CopyAxis[] {
 }
 
 type Leaf = (dst: Expr, src: Expr) => void;
+
+/** Like `nest`, for leaves that do not depend on each other; one leaf is a loop of one iteration. */
+export function nestParallel(
+  k: KernelBuilder,
+  axes: readonly CopyAxis[],
+  dst: ExprLike,
+  src: ExprLike,
+  leaf: Leaf,
+): void {
+  const [axis = { n: 1, dst: 0, src: 0 }, ...rest] = axes;
+  const inner = rest.length > 1 || (rest[0]?.n ?? 0) > 4 ? nestParallel : nest;
+  k.forParallel("i", 0, axis.n, (i) => {
+    const d = k.let("d", add(dst, mul(i, axis.dst)));
+    inner(k, rest, d, k.let("s", add(src, mul(i, axis.src))), leaf);
+  });
+}
 
 /** Loops over the axes, outermost first, and calls `leaf` with the index of each element. */
 export function nest(
@@ -236,24 +253,27 @@ export function emitStrided(
   const axes = mergeAxes(box);
   const inner = axes.at(-1);
   const outer = axes.slice(0, -1);
+  const each = (over: readonly CopyAxis[], leaf: Leaf): void =>
+    nestParallel(k, over, dstOffset, srcOffset, leaf);
   if (inner !== undefined && inner.dst === 1) {
     if (inner.src === 1) {
-      nest(k, outer, dstOffset, srcOffset, (d, s) => emitRun(k, dst, d, src, s, inner.n));
+      if (outer.length === 0) copyChunks(k, dst, dstOffset, src, srcOffset, inner.n);
+      else each(outer, (d, s) => emitRun(k, dst, d, src, s, inner.n));
       return;
     }
     if (inner.src === 0) {
-      nest(k, outer, dstOffset, srcOffset, (d, s) => emitSplat(k, dst, d, src, s, inner.n));
+      each(outer, (d, s) => emitSplat(k, dst, d, src, s, inner.n));
       return;
     }
     const block = lanesOf(rawVector(dst.dtype));
     const col = outer.find((a) => a.src === 1 && a.n >= block);
     if (col !== undefined && inner.n >= block) {
       const rest = outer.filter((a) => a !== col);
-      nest(k, rest, dstOffset, srcOffset, (d, s) => emitTranspose(k, dst, d, src, s, inner, col));
+      each(rest, (d, s) => emitTranspose(k, dst, d, src, s, inner, col));
       return;
     }
   }
-  nest(k, axes, dstOffset, srcOffset, (d, s) => k.store(dst, d, k.load(src, s)));
+  each(axes, (d, s) => k.store(dst, d, k.load(src, s)));
 }
 
 /** A kernel builder with one buffer per operand, raw unless `dtypeOf` says otherwise. */

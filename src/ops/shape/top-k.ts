@@ -130,8 +130,8 @@ export const topK = defineOp<TopKAttrs>({
     const [values, indices] = [outs[0]!, outs[1]!];
     const line: Line = { k, x: ins[0]!, values, indices, dtype: x!.dtype, count, inner, largest };
     if (count === 0) return k.build();
-    k.for("o", 0, outer, (o) =>
-      k.for("j", 0, inner, (j) => {
+    k.forParallel("o", 0, outer, (o) =>
+      k.forParallel("j", 0, inner, (j) => {
         const from = k.let("from", affine([o, size * inner], j));
         emitLine(line, from, k.let("base", affine([o, count * inner], j)), size);
       }),

@@ -98,7 +98,7 @@ export const convF32Depthwise = definePrimitive({
             if (work !== null) packRows(k, g, loops, row, mover);
             const start = staged ? null : row.x;
             const pixels = pixelTile(g.ow);
-            k.for("tile", 0, ceilDiv(g.ow, pixels), (t) => {
+            k.forParallel("tile", 0, ceilDiv(g.ow, pixels), (t) => {
               const at = mul(t, pixels);
               const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
               const x = k.let("x_at", affine(...(start ? [start] : []), [ox, g.sw * g.c]));

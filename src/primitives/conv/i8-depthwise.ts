@@ -166,7 +166,7 @@ function body(
   forEachRow(k, g, loops, (row) => {
     packRows(k, g, loops, row, mover);
     // Channels innermost: filter and tables stream from the cache, which leaves the registers to the sums.
-    k.for("ox", 0, g.ow, (ox) => {
+    k.forParallel("ox", 0, g.ow, (ox) => {
       const x = k.let("x_at", mul(ox, g.sw * g.c));
       const y = k.let("y_at", affine(row.y, [ox, g.c]));
       const block = (c: Expr, lanes: number): void => {

@@ -32,7 +32,7 @@ export function forEachRow(
 ): void {
   if (loops.flat) {
     const last = g.batch * g.oh * g.ow - loops.length;
-    k.for(
+    k.forParallel(
       "row",
       0,
       loops.rows,
@@ -45,10 +45,10 @@ export function forEachRow(
     );
     return;
   }
-  k.for("image", 0, g.batch, (b) => {
+  k.forParallel("image", 0, g.batch, (b) => {
     const image = k.let("x_image", mul(b, g.h * g.w * g.c));
     const yImage = k.let("y_image", mul(b, g.oh * g.ow * g.n));
-    k.for(
+    k.forParallel(
       "oy",
       0,
       g.oh,
@@ -74,8 +74,8 @@ export function forEachTile(
   body: (pixel: Expr) => void,
 ): void {
   const { tile, length } = loops;
-  k.for("group", 0, g.groups, (group) => {
-    k.for("panel", 0, loops.panels, (p) => {
+  k.forParallel("group", 0, g.groups, (group) => {
+    k.forParallel("panel", 0, loops.panels, (p) => {
       const panel = k.let("panel_index", affine([group, loops.panels], p));
       panelStart(panel, group, k.let("channel", mul(p, panelWidth(tile))));
       k.for("tile", 0, loops.tiles, (t) => {

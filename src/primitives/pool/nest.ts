@@ -41,7 +41,7 @@ export function forEachBlock(
     let done = 0;
     for (const width of WIDTHS) {
       const end = y.channels - ((y.channels - done) % width);
-      k.for(
+      k.forParallel(
         "c",
         done,
         end,
