@@ -1,17 +1,31 @@
 /** @file The table of primitives: per operator, most preferred first. */
 import { averagePoolBytes, averagePoolF32 } from "./average-pool/nhwc.ts";
+import { convF32Blocks } from "./conv/f32-blocks.ts";
 import { convF32Depthwise } from "./conv/f32-depthwise.ts";
 import { convF32Gemm } from "./conv/f32-gemm.ts";
+import { convF32Spmm } from "./conv/f32-spmm.ts";
 import { convI8Depthwise } from "./conv/i8-depthwise.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
+import { convI8Winograd } from "./conv/i8-winograd.ts";
+import { linearF32Blocks } from "./linear/f32-blocks.ts";
 import { linearF32Gemm } from "./linear/f32-gemm.ts";
 import { linearI8Gemm } from "./linear/i8-gemm.ts";
+import { matmulF32 } from "./matmul/f32.ts";
 import { maxPoolNhwc } from "./max-pool/nhwc.ts";
 import type { Primitive } from "./primitive.ts";
 
 export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
-  conv: [convF32Depthwise, convI8Depthwise, convF32Gemm, convI8Gemm],
+  conv: [
+    convF32Depthwise,
+    convI8Depthwise,
+    convF32Gemm,
+    convI8Gemm,
+    convI8Winograd,
+    convF32Spmm,
+    convF32Blocks,
+  ],
   average_pool: [averagePoolF32, averagePoolBytes],
   max_pool: [maxPoolNhwc],
-  linear: [linearF32Gemm, linearI8Gemm],
+  matmul: [matmulF32],
+  linear: [linearF32Gemm, linearI8Gemm, linearF32Blocks],
 };

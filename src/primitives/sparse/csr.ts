@@ -1,0 +1,55 @@
+/**
+ * @file Sparse weights for channels-first products: one row of non-zeros per output channel, 16-bit indices
+ * where they fit. The layout follows XNNPACK's SpMM (Elsen et al., Fast Sparse ConvNets, arXiv:1911.09723).
+ */
+import type { Tensor } from "../../tensor/tensor.ts";
+import { tensorOf } from "../../tensor/tensor.ts";
+
+export interface SparseRows {
+  readonly rows: number;
+  readonly columns: number;
+  readonly nonZeros: number;
+  /** Values in order of rows, f32; at least one element. */
+  readonly values: Tensor;
+  /** Column of each value, u16. */
+  readonly indices: Tensor;
+  /** Where each row starts, and the end: rows + 1 elements, i32. */
+  readonly starts: Tensor;
+}
+
+/** Columns that fit the 16-bit indices. */
+export const MOST_COLUMNS = 65536;
+
+/** The number of elements of a weight tensor that are not zero. */
+export function countNonZeros(w: Tensor): number {
+  let n = 0;
+  for (let i = 0; i < w.data.length; i++) if (w.data[i] !== 0) n++;
+  return n;
+}
+
+/** Rows of a dense [rows, columns] tensor. */
+export function sparseRows(w: Tensor, rows: number): SparseRows {
+  const columns = w.data.length / rows;
+  const nonZeros = countNonZeros(w);
+  const values = new Float32Array(Math.max(1, nonZeros));
+  const indices = new Uint16Array(values.length);
+  const starts: number[] = [0];
+  let at = 0;
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      const value = w.data[r * columns + c] as number;
+      if (value === 0) continue;
+      values[at] = value;
+      indices[at++] = c;
+    }
+    starts.push(at);
+  }
+  return {
+    rows,
+    columns,
+    nonZeros,
+    values: { type: { dtype: "f32", shape: [values.length] }, data: values },
+    indices: { type: { dtype: "u16", shape: [indices.length] }, data: indices },
+    starts: tensorOf("i32", [starts.length], starts),
+  };
+}
