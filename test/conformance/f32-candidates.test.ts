@@ -1,0 +1,101 @@
+/**
+ * @file Every candidate of f32 operators against `eval`: through the kernel interpreter for each kind of target,
+ * then through WebAssembly. The samples of the operators, and shapes that break tiles.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Graph, GraphBuilder } from "../../src/graph/graph.ts";
+import { interpret } from "../../src/graph/interpret.ts";
+import type { Op, Sample } from "../../src/graph/op.ts";
+import { makeProgramRunner, readOutput, writeInput } from "../../src/kernel/interpret-program.ts";
+import { ops } from "../../src/ops/index.ts";
+import { type CompileResult, compileGraph } from "../../src/plan/compile.ts";
+import { type Capabilities, WASM } from "../../src/primitives/capabilities.ts";
+import { primitives } from "../../src/primitives/index.ts";
+import { createSession } from "../../src/runtime/session.ts";
+import { directConversions } from "../../src/select/first-choice.ts";
+import { type Tensor, toNumbers } from "../../src/tensor/tensor.ts";
+import { CASES, CONSTANT_INPUTS } from "./f32-cases.ts";
+import { assertClose, sampleInputs } from "./harness.ts";
+
+const TARGETS: readonly Capabilities[] = [
+  WASM,
+  { name: "wide", vectorBytes: 32, registers: 15, fma: "all" },
+  { name: "wider", vectorBytes: 64, registers: 29, fma: "all" },
+];
+
+/** The operator on inputs, those that a model usually knows as constants. */
+function graphOf(op: Op, sample: Sample, ins: readonly Tensor[]): Graph {
+  const g = new GraphBuilder(op.name);
+  const known = CONSTANT_INPUTS[op.name] ?? [];
+  const values = ins.map((t, i) => (known.includes(i) ? g.constant(t) : g.input(`in${i}`, t.type)));
+  for (const v of g.applyAll(op, values, sample.attrs, "layer")) g.output(v);
+  return g.build();
+}
+
+function compileWith(graph: Graph, caps: Capabilities, index: number): CompileResult | null {
+  let found = true;
+  const result = compileGraph(graph, {
+    primitives,
+    caps,
+    select: (network) => {
+      const choices = network.nodes.map(({ candidates }) => {
+        if (index >= candidates.length) found = false;
+        return Math.min(index, candidates.length - 1);
+      });
+      return { choices, conversions: directConversions(network, choices) };
+    },
+  });
+  return found ? result : null;
+}
+
+function interpreted(
+  { program }: CompileResult,
+  feeds: readonly Tensor[],
+  variant: "base" | "fma",
+): number[] {
+  const runner = makeProgramRunner(program, { variant });
+  for (const [i, t] of feeds.entries()) writeInput(runner, i, t);
+  runner.init();
+  for (let run = 0; run < 2; run++) runner.run();
+  return toNumbers(readOutput(runner, 0));
+}
+
+async function checkSample(op: Op, sample: Sample, seed: number): Promise<void> {
+  const ins = sampleInputs(sample, seed);
+  const graph = graphOf(op, sample, ins);
+  const known = CONSTANT_INPUTS[op.name] ?? [];
+  const feeds = ins.filter((_, i) => !known.includes(i));
+  const want = interpret(graph, feeds)[0]!;
+  for (const caps of TARGETS) {
+    for (let i = 0; ; i++) {
+      const compiled = compileWith(graph, caps, i);
+      if (compiled === null) break;
+      const names = compiled.nodes.map((n) => n.implementation).join(" ");
+      if (names.endsWith("_default")) continue;
+      const label = `${op.name} [${sample.ins.map((t) => t.shape).join("] [")}] ${names} ${caps.name}`;
+      const compare = (got: readonly number[], how: string): void => {
+        const data = Float32Array.from(got);
+        assertClose({ type: want.type, data }, want, sample.tolerance, `${label} ${how}`);
+      };
+      for (const variant of ["base", "fma"] as const) {
+        compare(interpreted(compiled, feeds, variant), `interpreted ${variant}`);
+      }
+      if (caps !== WASM) continue;
+      const session = await createSession(compiled.program, { variant: "base" });
+      compare(toNumbers(session.run(feeds)[0]!), "compiled");
+      session.close();
+    }
+  }
+}
+
+const isFloat = ({ ins }: Sample): boolean => ins.every((t) => t.dtype === "f32");
+
+for (const [name, op] of Object.entries(ops)) {
+  if (primitives[name] === undefined) continue;
+  test(`f32 candidates of ${name}`, async () => {
+    const cases = [...op.samples, ...(CASES[name] ?? [])].filter(isFloat);
+    assert.ok(cases.length > 0, "there are samples");
+    for (const [i, sample] of cases.entries()) await checkSample(op, sample, i + 1);
+  });
+}
