@@ -9,9 +9,17 @@ import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
 import { cleanup, type RunPassesOptions, runPasses, toExchange, toTarget } from "./passes/index.ts";
 import { type CompileResult, compileGraph } from "./plan/compile.ts";
+import { type Capabilities, WASM } from "./primitives/capabilities.ts";
 import { primitives } from "./primitives/index.ts";
+import { coefficientsFor, costModel } from "./select/costs.ts";
+import {
+  type Explanation,
+  type Optimum,
+  type SelectOptions,
+  selectOptimal,
+} from "./select/select.ts";
 import type { Tensor } from "./tensor/tensor.ts";
-import { type Diagnostic, UserError } from "./util/errors.ts";
+import { type Diagnostic, invariant, UserError } from "./util/errors.ts";
 
 export interface LoadOptions {
   /** Shapes of inputs by name: binds what the model leaves open. */
@@ -50,9 +58,35 @@ export const cleanGraph = (graph: Graph, options: RunPassesOptions = {}): Graph 
 export const targetGraph = (graph: Graph, options: RunPassesOptions = {}): Graph =>
   runPasses(graph, toTarget, options);
 
-/** Clean graph to program. */
-export const compile = (graph: Graph, options: RunPassesOptions = {}): CompileResult =>
-  compileGraph(targetGraph(graph, options), { primitives });
+export interface CompileModelOptions extends RunPassesOptions {
+  /** What kernels are written for; default: WebAssembly. */
+  readonly caps?: Capabilities;
+  /** Measured times, pins and the like; default: the times of the fitted cost model. */
+  readonly selection?: SelectOptions;
+}
+
+export interface CompiledModel extends CompileResult {
+  /** Why each layer is computed as it is. Solves the selection again for every layer. */
+  readonly explain: () => Explanation;
+}
+
+/** Clean graph to program: the fastest selection of primitives, as far as the cost model knows. */
+export function compile(graph: Graph, options: CompileModelOptions = {}): CompiledModel {
+  const { caps = WASM, selection = {} } = options;
+  const costs = selection.costs ?? costModel(new Map(), coefficientsFor(caps.name));
+  const chosen: { optimum?: Optimum } = {};
+  const compiled = compileGraph(targetGraph(graph, options), {
+    primitives,
+    caps,
+    select: (network) => {
+      chosen.optimum = selectOptimal(network, { ...selection, costs });
+      return chosen.optimum.selection;
+    },
+  });
+  const { optimum } = chosen;
+  invariant(optimum !== undefined, () => "the plan was made without a selection");
+  return { ...compiled, explain: optimum.explain };
+}
 
 /** The bytes of an ONNX file of the graph, in the layout of ONNX (NCHW) wherever operators have one. */
 export const toOnnx = (graph: Graph, options: OnnxExportOptions = {}): Uint8Array =>

@@ -1,10 +1,41 @@
-/** @file Placeholder until fitted. */
+/** @file Coefficients of the cost model by target. Written by bench/costs.ts from devices/*.json. */
 import type { CoefficientTable } from "./costs.ts";
 
-export const DEFAULT_COEFFICIENTS: CoefficientTable = {
-  "*/default/f32": [1, 0.25, 200],
-  "*/default/i8": [1, 1, 200],
-  "*/default/*": [1, 0.5, 200],
-  "*/igemm/f32": [0.035, 0.1, 200],
-  "*": [0.1, 0.2, 200],
+export const COEFFICIENTS: Readonly<Record<string, CoefficientTable>> = {
+  wasm: {
+    "*": [0.03468, 0.0218, 188.6],
+    "*/default/*": [0.2791, 0.06299, 163.3],
+    "*/depthwise/*": [0.08757, 0, 316.4],
+    "*/gemm/*": [0.02111, 0.03748, 236],
+    "*/igemm/*": [0.0384, 0, 194.8],
+    "*/pool/*": [0, 0.01078, 240.3],
+    "*/default/f32": [0.3285, 0.05839, 145.6],
+    "*/default/i8": [0.6668, 0.2664, 159.1],
+    "*/depthwise/f32": [0.07299, 0, 263.7],
+    "*/depthwise/i8": [0, 0.1317, 497],
+    "*/gemm/f32": [0.1749, 0, 241],
+    "*/gemm/i8": [0, 0.05254, 229.5],
+    "*/igemm/f32": [0.0384, 0, 169.8],
+    "*/igemm/i8": [0.03901, 0, 263.6],
+    "*/pool/f32": [0, 0.0112, 186.5],
+    "*/pool/i8": [0, 0.02178, 485.4],
+    "average_pool/default/f32": [0, 0.1318, 265],
+    "average_pool/default/i8": [0, 0.4446, 265.5],
+    "average_pool/pool/f32": [0, 0.01225, 164.5],
+    "average_pool/pool/i8": [0, 0.02178, 485.4],
+    "conv/default/f32": [0.6607, 0, 251.5],
+    "conv/default/i8": [0, 4.856, 247.7],
+    "conv/depthwise/f32": [0, 0.03158, 263.7],
+    "conv/depthwise/i8": [0.1375, 0, 497],
+    "conv/igemm/f32": [0.03844, 0, 149.3],
+    "conv/igemm/i8": [0.03884, 0, 334],
+    "linear/default/f32": [0.4863, 0, 117.9],
+    "linear/default/i8": [0.753, 0, 122.7],
+    "linear/gemm/f32": [0.1749, 0, 241],
+    "linear/gemm/i8": [0, 0.05254, 229.5],
+    "relayout/default/f32": [0, 0.04335, 144.6],
+    "relayout/default/i8": [0, 0.2245, 132.3],
+    "softmax/default/f32": [0, 0.05812, 147.8],
+    "softmax/default/i8": [0, 0.3558, 212.5],
+  },
 };

@@ -4,7 +4,7 @@
  * (src/select/coefficients.ts).
  */
 import type { Candidate } from "../primitives/primitive.ts";
-import { DEFAULT_COEFFICIENTS } from "./coefficients.ts";
+import { COEFFICIENTS } from "./coefficients.ts";
 import type { NetworkNode } from "./network.ts";
 
 /** The time of one candidate of one node, in nanoseconds. */
@@ -42,15 +42,24 @@ const elementOf = ({ ins, outs }: NetworkNode): string => {
 export const groupOf = (node: NetworkNode, candidate: Candidate): string =>
   `${node.node.op.name}/${candidate.family}/${elementOf(node)}`;
 
-/** The law for a group, or for the nearest wider one: any operator, then any element type as well. */
-function coefficientsOf(table: CoefficientTable, node: NetworkNode, c: Candidate): Coefficients {
-  const names = [groupOf(node, c), `*/${c.family}/${elementOf(node)}`, `*/${c.family}/*`, "*"];
-  for (const name of names) {
-    const found = table[name];
-    if (found !== undefined) return found;
-  }
-  return ANY;
+/** The group and the wider ones, narrowest first: any operator, then any element type, then anything. */
+export function groupsOf(group: string): readonly string[] {
+  const [op, family, dtype] = group.split("/");
+  if (family === undefined) return ["*"];
+  const wider = [`*/${family}/${dtype}`, `*/${family}/*`, "*"];
+  if (op !== "*") return [group, ...wider];
+  return dtype === "*" ? wider.slice(1) : wider;
 }
+
+/** The law for a group, or for the nearest wider one that has been measured. */
+function coefficientsOf(table: CoefficientTable, node: NetworkNode, c: Candidate): Coefficients {
+  const name = groupsOf(groupOf(node, c)).find((n) => table[n] !== undefined);
+  return name === undefined ? ANY : table[name]!;
+}
+
+/** The fitted coefficients of a target, by the name of its capabilities; those of WebAssembly for others. */
+export const coefficientsFor = (target: string): CoefficientTable =>
+  COEFFICIENTS[target] ?? COEFFICIENTS.wasm ?? {};
 
 /** A loop nest that nothing is known of. */
 const ANY: Coefficients = [1, 0.5, 100];
@@ -67,7 +76,7 @@ export function modelledNs(table: CoefficientTable, node: NetworkNode, c: Candid
  */
 export function costModel(
   measured: MeasuredTimes = new Map(),
-  table: CoefficientTable = DEFAULT_COEFFICIENTS,
+  table: CoefficientTable = coefficientsFor("wasm"),
 ): CostModel {
   const scales = new Map<NetworkNode, number>();
   const scaleOf = (node: NetworkNode): number => {

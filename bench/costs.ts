@@ -1,0 +1,112 @@
+/**
+ * @file The cost model's data: `node bench/costs.ts measure MODEL...` times every candidate of bench models
+ * (name or name:dtype) and adds that to devices/; `node bench/costs.ts fit` writes src/select/coefficients.ts.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { thisDevice } from "../cli/device.ts";
+import { targetGraph } from "../src/pipeline.ts";
+import { WASM } from "../src/primitives/capabilities.ts";
+import { measureCandidates } from "../src/profile/measure.ts";
+import { createSession } from "../src/runtime/session.ts";
+import { coefficientsFor, groupsOf } from "../src/select/costs.ts";
+import { fitCoefficients } from "../src/select/fit.ts";
+import {
+  type DeviceProfile,
+  mergeEntries,
+  type ProfileEntry,
+  parseProfile,
+  printProfile,
+} from "../src/select/profile.ts";
+import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
+
+const ROOT = resolve(import.meta.dirname, "..");
+const DEVICES = join(ROOT, "devices");
+const COEFFICIENTS = join(ROOT, "src/select/coefficients.ts");
+
+const pathOf = (target: string): string => join(DEVICES, `${target}.json`);
+
+const read = (path: string): DeviceProfile => parseProfile(readFileSync(path, "utf8"), path);
+
+async function measure(name: string, dtype: ModelDType, budgetMs: number): Promise<void> {
+  const model = MODELS.find((m) => m.name === name);
+  if (model === undefined) throw new Error(`no model '${name}': ${MODELS.map((m) => m.name)}`);
+  const found = await model.load(dtype);
+  if ("missing" in found) {
+    console.log(`${name} ${dtype}: not here (${found.missing})`);
+    return;
+  }
+  let variant = "";
+  const start = performance.now();
+  const entries = await measureCandidates(targetGraph(found.graph), {
+    caps: WASM,
+    coefficients: coefficientsFor(WASM.name),
+    budgetMs,
+    open: async (program) => {
+      const session = await createSession(program);
+      variant = session.variant;
+      return session;
+    },
+  });
+  const device = thisDevice(WASM.name, variant);
+  const path = pathOf(WASM.name);
+  const before = existsSync(path) ? read(path).entries : [];
+  writeFileSync(path, printProfile({ device, entries: mergeEntries(before, entries) }));
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  console.log(`${name} ${dtype}: ${entries.length} candidates in ${seconds} s`);
+}
+
+/** Relative errors of the fit, by group: how far the model is off. */
+function report(entries: readonly ProfileEntry[]): void {
+  const table = fitCoefficients(entries);
+  const errors = new Map<string, number[]>();
+  for (const e of entries) {
+    const name = groupsOf(e.group).find((n) => table[n] !== undefined)!;
+    const [macs, bytes, call] = table[name]!;
+    const predicted = macs * e.macs + bytes * e.bytes + call;
+    errors.set(e.group, [...(errors.get(e.group) ?? []), Math.abs(Math.log(predicted / e.ns))]);
+  }
+  for (const [group, logs] of [...errors].sort()) {
+    const mean = Math.exp(logs.reduce((a, b) => a + b, 0) / logs.length);
+    const most = Math.exp(Math.max(...logs));
+    console.log(
+      `${group.padEnd(36)} ${String(logs.length).padStart(4)}  off by ${mean.toFixed(2)}x, at most ${most.toFixed(2)}x  [${table[group]}]`,
+    );
+  }
+}
+
+function fit(): void {
+  const profiles = readdirSync(DEVICES)
+    .filter((f) => f.endsWith(".json"))
+    .sort()
+    .map((f) => read(join(DEVICES, f)));
+  const tables = profiles.map(({ device, entries }) => {
+    console.log(`${device.target} on ${device.cpu}, ${device.engine}, ${device.variant}`);
+    report(entries);
+    return [device.target, fitCoefficients(entries)] as const;
+  });
+  const text = `/** @file Coefficients of the cost model by target. Written by bench/costs.ts from devices/*.json. */
+import type { CoefficientTable } from "./costs.ts";
+
+export const COEFFICIENTS: Readonly<Record<string, CoefficientTable>> = ${JSON.stringify(Object.fromEntries(tables))};
+`;
+  writeFileSync(COEFFICIENTS, text);
+  execFileSync("npx", ["biome", "check", "--write", COEFFICIENTS], { cwd: ROOT });
+}
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { budget: { type: "string", default: "500" } },
+});
+const [command, ...models] = positionals;
+if (command === "fit") fit();
+else if (command === "measure") {
+  for (const text of models) {
+    const [name = "", only] = text.split(":");
+    for (const dtype of DTYPES) {
+      if (only === undefined || only === dtype) await measure(name, dtype, Number(values.budget));
+    }
+  }
+} else console.log("node bench/costs.ts measure MODEL[:DTYPE]... [--budget MS] | fit");
