@@ -64,7 +64,7 @@ export function compileGraph(source: Graph, options: CompileOptions): CompileRes
   // Conversions of constants are nodes of the chosen graph that need not run.
   const converted = chosen.graph.values.size !== logical.values.size;
   const values = converted ? knownValues(chosen.graph) : known;
-  return new Assembly(chosen.graph, values, implementAll(chosen)).result();
+  return new Assembly(chosen.graph, values, implementAll(chosen), caps.vectorBytes).result();
 }
 
 /** Builds what was chosen. */
@@ -84,14 +84,21 @@ class Assembly {
   private readonly placed: PlacedConstants;
   private readonly plan: MemoryPlan;
 
-  constructor(graph: Graph, known: KnownValues, schedule: readonly Scheduled[]) {
+  /** `align`: of all addresses, at least 16. */
+  constructor(graph: Graph, known: KnownValues, schedule: readonly Scheduled[], align: number) {
     this.graph = graph;
     this.known = known;
     this.schedule = schedule;
     this.slots = new SlotTable(graph, schedule, (v) => known.tensor(v) !== undefined);
     this.bindConstants();
-    this.placed = placeConstants(this.pool, BASE_ADDRESS, (k) => this.table.intern(k), decodeStep);
-    this.plan = planMemory(this.slots.blocks());
+    this.placed = placeConstants(
+      this.pool,
+      BASE_ADDRESS,
+      (k) => this.table.intern(k),
+      decodeStep,
+      align,
+    );
+    this.plan = planMemory(this.slots.blocks(), align);
   }
 
   /** Adds every constant some step reads to the pool. */
@@ -99,10 +106,16 @@ class Assembly {
     for (const { node, implementation } of this.schedule) {
       for (const o of implementation.steps.flatMap((step) => step.operands)) {
         if (o.kind === "in") this.bind(node.ins[o.index]!);
-        if (o.kind === "const") this.pool.add(o.tensor, o.name, o.storage);
+        if (o.kind === "const" || o.kind === "made") this.constant(o);
       }
     }
     for (const v of this.graph.outputs) this.bind(v);
+  }
+
+  /** The pool's entry of a packed constant. */
+  private constant(o: Extract<Operand, { readonly kind: "const" | "made" }>): number {
+    if (o.kind === "const") return this.pool.add(o.tensor, o.name, o.storage);
+    return this.pool.add(o.from, o.name, undefined, o);
   }
 
   private bind(v: Value): void {
@@ -130,7 +143,8 @@ class Assembly {
       case "out":
         return this.valueAddress(node.outs[o.index]!);
       case "const":
-        return this.placed.address(this.pool.add(o.tensor, o.name, o.storage));
+      case "made":
+        return this.placed.address(this.constant(o));
       case "work":
         return this.slotAddress(this.slots.workSlot(node, o.id));
     }

@@ -22,6 +22,14 @@ export type Operand =
       readonly tensor: Tensor;
       readonly storage?: PackedStorage;
     }
+  /** A constant of `type` that an init call of `kernel` (buffers: `from`, result) makes when the model is loaded. */
+  | {
+      readonly kind: "made";
+      readonly name: string;
+      readonly type: TensorType;
+      readonly from: Tensor;
+      readonly kernel: Kernel;
+    }
   /** Scratch of `bytes`, shared between the steps of one implementation that name the same `id`. */
   | { readonly kind: "work"; readonly id: string; readonly bytes: number };
 

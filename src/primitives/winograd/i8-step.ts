@@ -1,0 +1,395 @@
+/**
+ * @file The kernels of integer Winograd convolution. A band of tile rows at a time: input rows are brought into
+ * a workspace with their padding, transformed down the columns, then along the rows into one matrix for each of
+ * the 36 points; 36 products with the transformed weights; the sums are transformed back and requantised.
+ * Weights: [point][panel of 8 output channels][pair of input channels][8][2], i16.
+ */
+import { add, affine, constant, dot16, i32, KernelBuilder, min, mul } from "../../kernel/build.ts";
+import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
+import { tableConstant } from "../../ops/quant/requantize-rule.ts";
+import { type Tensor, tensorOf, tensorType } from "../../tensor/tensor.ts";
+import { alignUp, ceilDiv } from "../../util/math.ts";
+import type { ConvGeometry } from "../gemm/geometry.ts";
+import { storeBytes, storeEight } from "../gemm/i8.ts";
+import type { QuantisedNode } from "../gemm/quantised.ts";
+import type { Operand, Step } from "../primitive.ts";
+import {
+  CONSTANT_GAIN,
+  divide,
+  OUTPUT_SHIFTS,
+  POINTS,
+  SPAN,
+  TAPS,
+  TILE,
+  transformEvenly,
+  transformInput,
+  transformOutput,
+  transformWeights,
+} from "./exact.ts";
+
+/** Output channels of a panel; also the i16 lanes of a vector. */
+const PANEL = 8;
+/** Tiles that share a load of weights. */
+const HEIGHT = 4;
+/** Bytes that the transformed tiles of a band may take, to stay in the second-level cache. */
+const BAND_BYTES = 192 * 1024;
+
+/** How the image is cut, in tiles; the last tile of a row and the last band overlap those before. */
+interface Bands {
+  readonly columns: number;
+  readonly tileRows: number;
+  /** Rows of tiles in a band, bands in an image, tiles in a band. */
+  readonly rows: number;
+  readonly bands: number;
+  readonly tiles: number;
+  /** Input channels and output channels as stored. */
+  readonly c: number;
+  readonly n: number;
+  /** Elements from one row of the workspace to the next. */
+  readonly pitch: number;
+}
+
+function planBands(g: ConvGeometry): Bands {
+  const columns = ceilDiv(g.ow, TILE);
+  const tileRows = ceilDiv(g.oh, TILE);
+  const [c, n] = [alignUp(g.c, PANEL), alignUp(g.n, PANEL)];
+  const rowBytes = columns * POINTS * (2 * c + 4 * n);
+  const most = Math.max(1, Math.floor(BAND_BYTES / rowBytes), ceilDiv(HEIGHT, columns));
+  const bands = ceilDiv(tileRows, Math.min(most, tileRows));
+  const rows = ceilDiv(tileRows, bands);
+  const pitch = alignUp((g.ow + TAPS - 1) * g.c, PANEL);
+  return { columns, tileRows, rows, bands, tiles: rows * columns, c, n, pitch };
+}
+
+/** i8 [panel][tap][pair of input channels][8][2], zero where channels do not exist. */
+function packTaps(w: Tensor, g: ConvGeometry, b: Bands): Tensor {
+  const packed = new Int8Array(TAPS * TAPS * b.n * b.c);
+  for (let o = 0; o < g.n; o++) {
+    for (let t = 0; t < TAPS * TAPS; t++) {
+      for (let i = 0; i < g.c; i++) {
+        const pair = ((Math.floor(o / PANEL) * TAPS * TAPS + t) * b.c) / 2 + (i >> 1);
+        const at = (pair * PANEL + (o % PANEL)) * 2 + (i & 1);
+        packed[at] = w.data[(o * TAPS * TAPS + t) * g.c + i] as number;
+      }
+    }
+  }
+  return { type: tensorType("i8", [packed.length]), data: packed };
+}
+
+/** Transforms packed weights, once when the model is loaded. */
+function weightKernel(b: Bands): Kernel {
+  const k = new KernelBuilder("i8_winograd_weights");
+  const src = k.buffer("src", "i8", TAPS * TAPS * b.n * b.c, "const");
+  const dst = k.buffer("dst", "i16", POINTS * b.n * b.c, "out");
+  const depth = b.c * PANEL;
+  const name = (hint: string, e: Expr): Expr => k.let(hint, e);
+  k.for(
+    "panel",
+    0,
+    b.n / PANEL,
+    (panel) => {
+      k.for(
+        "i",
+        0,
+        depth,
+        (i) => {
+          const from = k.let("from", affine([panel, TAPS * TAPS * depth], i));
+          const columns = [0, 1, 2].map((x) => {
+            const taps = [0, 1, 2].map((y) =>
+              k.let("g", k.load(src, add(from, (y * TAPS + x) * depth), "i16x8")),
+            );
+            return transformWeights(taps, name).map((e) => name("u", e));
+          });
+          const to = k.let("to", affine([panel, depth], i));
+          for (let y = 0; y < SPAN; y++) {
+            const row = transformWeights(
+              columns.map((column) => column[y]!),
+              name,
+            );
+            row.forEach((e, x) => k.store(dst, add(to, (y * SPAN + x) * b.n * b.c), e));
+          }
+        },
+        { step: 8 },
+      );
+    },
+    { tag: "outline" },
+  );
+  return k.build();
+}
+
+/** The kernel call; weights may be larger than the model file's, which holds them untransformed. */
+export function winogradStep(g: ConvGeometry, node: QuantisedNode): Step {
+  const b = planBands(g);
+  const bias = Array.from({ length: b.n }, (_, o) =>
+    o < g.n && node.bias !== undefined ? (node.bias.data[o] as number) : 0,
+  );
+  const tables = node.rule.vectorTables!.map((table) => {
+    if (table.values.length === 1) return null;
+    const values = Array.from({ length: b.n }, (_, o) => table.values[Math.min(o, g.n - 1)]!);
+    return tensorOf(table.dtype, [b.n], values);
+  });
+  const builder = new WinogradKernel(g, node, b);
+  const operands: Operand[] = [
+    { kind: "in", index: 0 },
+    {
+      kind: "made",
+      name: "weights",
+      type: tensorType("i16", [POINTS * b.n * b.c]),
+      from: packTaps(node.weights, g, b),
+      kernel: weightKernel(b),
+    },
+    { kind: "const", name: "bias", tensor: tensorOf("i32", [b.n], bias) },
+  ];
+  tables.forEach((tensor, i) => {
+    const { name } = node.rule.vectorTables![i]!;
+    if (tensor !== null) operands.push({ kind: "const", name, tensor });
+  });
+  operands.push({ kind: "out", index: 0 }, ...builder.scratch());
+  return { kernel: builder.build(), operands, args: [] };
+}
+
+class WinogradKernel {
+  private readonly k = new KernelBuilder("i8_winograd_4x4");
+  private readonly g: ConvGeometry;
+  private readonly node: QuantisedNode;
+  private readonly b: Bands;
+  private readonly x: Buffer;
+  private readonly u: Buffer;
+  private readonly bias: Buffer;
+  private readonly tables: readonly (Buffer | null)[];
+  private readonly y: Buffer;
+  private readonly rows: Buffer;
+  private readonly columns: Buffer;
+  private readonly v: Buffer;
+  private readonly m: Buffer;
+  private readonly half: Buffer;
+
+  constructor(g: ConvGeometry, node: QuantisedNode, b: Bands) {
+    const { k } = this;
+    [this.g, this.node, this.b] = [g, node, b];
+    this.x = k.buffer("x", node.xDtype, g.batch * g.h * g.w * g.c, "in");
+    this.u = k.buffer("u", "i16", POINTS * b.n * b.c, "const");
+    this.bias = k.buffer("bias", "i32", b.n, "const");
+    this.tables = node.rule.vectorTables!.map((t) =>
+      t.values.length === 1 ? null : k.buffer(t.name, t.dtype, b.n, "const"),
+    );
+    this.y = k.buffer("y", node.yDtype, g.batch * g.oh * g.ow * g.n, "out");
+    this.rows = k.buffer("rows", node.xDtype, SPAN * b.pitch, "work");
+    this.columns = k.buffer("columns", "i16", SPAN * b.pitch + PANEL, "work");
+    this.v = k.buffer("v", "i16", POINTS * b.tiles * b.c, "work");
+    this.m = k.buffer("m", "i32", POINTS * b.tiles * b.n, "work");
+    this.half = k.buffer("half", "i32", TILE * SPAN * PANEL, "work");
+  }
+
+  scratch(): Operand[] {
+    const { rows, columns, v, m, half } = this;
+    const bytes = { u8: 1, i8: 1, i16: 2, i32: 4 };
+    return [rows, columns, v, m, half].map((s) => ({
+      kind: "work",
+      id: s.name,
+      bytes: s.size * bytes[s.dtype as keyof typeof bytes],
+    }));
+  }
+
+  build(): Kernel {
+    const { k, g, b } = this;
+    const body = (image: Expr, band: Expr): void => {
+      const first = k.let("first", min(mul(band, b.rows), b.tileRows - b.rows));
+      k.for("r", 0, b.rows, (r) => {
+        const top = k.let("top", min(mul(add(first, r), TILE), g.oh - TILE));
+        this.packRows(image, top);
+        this.transformColumns();
+        this.transformRows(mul(r, b.columns));
+      });
+      this.multiply();
+      k.for("r", 0, b.rows, (r) => {
+        const top = k.let("top", min(mul(add(first, r), TILE), g.oh - TILE));
+        const y = k.let("y0", affine([image, g.oh * g.ow * g.n], [top, g.ow * g.n]));
+        this.finishRow(mul(r, b.columns), y);
+      });
+    };
+    const options = { tag: "outline", parallel: true } as const;
+    k.for("image", 0, g.batch, (image) => {
+      k.for("band", 0, b.bands, (band) => body(image, band), options);
+    });
+    return k.build();
+  }
+
+  /** Brings the input rows of a row of tiles into the workspace, padding included. */
+  private packRows(image: Expr, top: Expr): void {
+    const { k, g, b, x, rows } = this;
+    const { xZero } = this.node;
+    const left = g.padLeft;
+    const span = g.ow + TAPS - 1;
+    const width = Math.min(g.w, span - left);
+    k.for("pack", 0, SPAN, (i) => {
+      const from = k.let("y_in", affine(top, i, -g.padTop));
+      const to = k.let("to", mul(i, b.pitch));
+      const copy = (): void => {
+        if (left > 0) k.fill(rows, to, xZero, left * g.c);
+        const at = k.let("from", affine([image, g.h * g.w * g.c], [from, g.w * g.c]));
+        k.copy(rows, add(to, left * g.c), x, at, width * g.c);
+        const right = b.pitch - (left + width) * g.c;
+        if (right > 0) k.fill(rows, add(to, (left + width) * g.c), xZero, right);
+      };
+      if (!g.padded) copy();
+      else {
+        const inside = { kind: "binary", type: "i32", op: "lt_u", a: from, b: i32(g.h) } as const;
+        k.if(inside, copy, () => k.fill(rows, to, xZero, b.pitch));
+      }
+    });
+  }
+
+  private transformColumns(): void {
+    const { k, b, rows, columns } = this;
+    const zero = this.node.xZero;
+    k.for(
+      "e",
+      0,
+      b.pitch,
+      (e) => {
+        const d = Array.from({ length: SPAN }, (_, i) =>
+          k.let("d", k.load(rows, add(e, i * b.pitch), "i16x8")),
+        );
+        transformInput(d, (hint, v) => k.let(hint, v)).forEach((t, i) => {
+          const gain = CONSTANT_GAIN[i]! * zero;
+          const exact = gain === 0 ? t : add(t, constant("i16x8", -gain));
+          k.store(columns, add(e, i * b.pitch), exact);
+        });
+      },
+      { step: PANEL },
+    );
+  }
+
+  /** Of the row of tiles whose first is number `tile` of the band. */
+  private transformRows(tile: Expr): void {
+    const { k, g, b, columns, v } = this;
+    k.for("tx", 0, b.columns, (tx) => {
+      const x = k.let("x0", mul(min(mul(tx, TILE), g.ow - TILE), g.c));
+      const to = k.let("v0", mul(add(tile, tx), b.c));
+      k.for("point", 0, SPAN, (i) => {
+        k.for(
+          "c",
+          0,
+          b.c,
+          (c) => {
+            const from = k.let("from", affine(x, [i, b.pitch], c));
+            const d = Array.from({ length: SPAN }, (_, j) =>
+              k.let("d", k.load(columns, add(from, j * g.c), "i16x8")),
+            );
+            const at = k.let("to", affine(to, [i, SPAN * b.tiles * b.c], c));
+            transformInput(d, (hint, e) => k.let(hint, e)).forEach((t, j) => {
+              k.store(v, add(at, j * b.tiles * b.c), t);
+            });
+          },
+          { step: PANEL },
+        );
+      });
+    });
+  }
+
+  /** The 36 products. */
+  private multiply(): void {
+    const { k, b } = this;
+    const mr = Math.min(HEIGHT, b.tiles);
+    k.for("point", 0, POINTS, (point) => {
+      k.for("panel", 0, b.n / PANEL, (panel) => {
+        const w = k.let("w0", affine([point, b.n * b.c], [panel, PANEL * b.c]));
+        k.for("tile", 0, ceilDiv(b.tiles, mr), (t) => {
+          const tile = k.let("tile0", min(mul(t, mr), b.tiles - mr));
+          const a = k.let("a0", affine([point, b.tiles * b.c], [tile, b.c]));
+          const to = k.let("m0", affine([point, b.tiles * b.n], [tile, b.n], [panel, PANEL]));
+          this.product(mr, a, w, to);
+        });
+      });
+    });
+  }
+
+  private product(mr: number, a: Expr, weights: Expr, to: Expr): void {
+    const { k, b, v, u, m } = this;
+    const zero = constant("i32x4", 0);
+    const acc = Array.from({ length: mr }, () => [k.reg("acc", zero), k.reg("acc", zero)]);
+    k.for("k", 0, b.c / 2, (i) => {
+      const at = affine(weights, [i, 2 * PANEL]);
+      const ws = [0, 8].map((d) => k.let("wv", k.load(u, add(at, d), "i16x8")));
+      acc.forEach((row, r) => {
+        const av = k.let("av", k.loadGroup(v, affine(a, [i, 2], r * b.c), "i16x8", 2));
+        row.forEach((sum, j) => k.set(sum, add(sum, dot16(ws[j]!, av))));
+      });
+    });
+    acc.forEach((row, r) => row.forEach((s, j) => k.store(m, affine(to, r * b.n + 4 * j), s)));
+  }
+
+  /** Transforms the sums of a row of tiles back and stores the results. */
+  private finishRow(tile: Expr, y: Expr): void {
+    const { k, g, b } = this;
+    k.for("tx", 0, b.columns, (tx) => {
+      const x = k.let("x0", affine(y, [min(mul(tx, TILE), g.ow - TILE), g.n]));
+      const m = k.let("m0", mul(add(tile, tx), b.n));
+      const tail = g.n % PANEL;
+      const panel = (n: Expr, lanes: number): void => {
+        this.sumColumns(add(m, n));
+        this.sumRows(n, lanes, add(x, n));
+      };
+      k.for("n", 0, g.n - tail, (n) => panel(n, PANEL), { step: PANEL });
+      if (tail > 0) panel(i32(g.n - tail), tail);
+    });
+  }
+
+  private sumColumns(from: Expr): void {
+    const { k, b, m, half } = this;
+    k.for("j", 0, SPAN, (j) => {
+      const at = k.let("from", affine(from, [j, b.tiles * b.n]));
+      for (const d of [0, 4]) {
+        const points = Array.from({ length: SPAN }, (_, i) =>
+          k.let("p", k.load(m, add(at, i * SPAN * b.tiles * b.n + d), "i32x4")),
+        );
+        transformEvenly(points, (hint, e) => k.let(hint, e)).forEach((z, i) => {
+          k.store(half, affine([j, PANEL], i * SPAN * PANEL + d), z);
+        });
+      }
+    });
+  }
+
+  private sumRows(n: Expr, lanes: number, to: Expr): void {
+    const { k, g, node, bias, half } = this;
+    const halves = lanes > 4 ? [0, 4] : [0];
+    const parameters = halves.map((d) => {
+      const start = k.let("start", k.load(bias, add(n, d), "i32x4"));
+      const values = node.rule.vectorTables!.map((table, i) => {
+        const buffer = this.tables[i];
+        if (buffer == null) return tableConstant(table, start);
+        return k.let("p", k.load(buffer, add(n, d), table.dtype === "f32" ? "f32x4" : "i32x4"));
+      });
+      return { start, values };
+    });
+    k.for("i", 0, TILE, (i) => {
+      const sums = halves.map((d) => {
+        const points = Array.from({ length: SPAN }, (_, j) =>
+          k.let("p", k.load(half, affine([i, SPAN * PANEL], j * PANEL + d), "i32x4")),
+        );
+        return transformOutput(points, (hint, e) => k.let(hint, e));
+      });
+      const row = k.let("yp", affine(to, [i, g.ow * g.n]));
+      for (let j = 0; j < TILE; j++) {
+        const qs = sums.map((z, h) => {
+          const { start, values } = parameters[h]!;
+          const sum = add(divide(z[j]!, OUTPUT_SHIFTS[0]! + OUTPUT_SHIFTS[j]!), start);
+          return k.let("q", node.rule.expr(k.let("s", sum), values));
+        });
+        this.store(add(row, j * g.n), qs, lanes);
+      }
+    });
+  }
+
+  private store(at: Expr, qs: readonly Expr[], lanes: number): void {
+    const { k, y } = this;
+    const { yDtype } = this.node;
+    if (lanes === PANEL) {
+      storeEight(k, y, at, qs[0]!, qs[1]!, yDtype);
+      return;
+    }
+    storeBytes(k, y, at, qs[0]!, yDtype, Math.min(4, lanes));
+    if (lanes > 4) storeBytes(k, y, add(at, 4), qs[1]!, yDtype, lanes - 4);
+  }
+}

@@ -1,0 +1,117 @@
+/** @file Every candidate of 8-bit operators against `eval`, bit for bit: the kernel interpreter, then WebAssembly. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Graph, GraphBuilder } from "../../src/graph/graph.ts";
+import { interpret } from "../../src/graph/interpret.ts";
+import type { Activation, Arith } from "../../src/graph/op.ts";
+import { makeProgramRunner, readOutput, writeInput } from "../../src/kernel/interpret-program.ts";
+import { conv } from "../../src/ops/nn/conv.ts";
+import { compileGraph } from "../../src/plan/compile.ts";
+import { primitives } from "../../src/primitives/index.ts";
+import { createSession } from "../../src/runtime/session.ts";
+import { directConversions } from "../../src/select/first-choice.ts";
+import type { Selector } from "../../src/select/network.ts";
+import { type Tensor, tensorOf, tensorType, toNumbers } from "../../src/tensor/tensor.ts";
+import { product } from "../../src/util/math.ts";
+import { makeRng, type Rng } from "../../src/util/rng.ts";
+
+interface ConvCase {
+  readonly x: readonly [n: number, h: number, w: number, c: number];
+  readonly o: number;
+  readonly k: readonly [number, number];
+  readonly stride?: number;
+  readonly pad?: readonly [top: number, left: number, bottom: number, right: number];
+  readonly groups?: number;
+  readonly act?: Activation;
+}
+
+const RELU: Activation = { fn: "relu" };
+
+const CASES: readonly ConvCase[] = [
+  { x: [1, 8, 8, 16], o: 16, k: [3, 3], pad: [1, 1, 1, 1], act: RELU },
+  { x: [2, 7, 10, 12], o: 13, k: [3, 3], pad: [1, 1, 1, 1] },
+  { x: [1, 9, 6, 8], o: 20, k: [3, 3] },
+  { x: [1, 6, 13, 10], o: 8, k: [3, 3], pad: [2, 0, 0, 2] },
+]; // biome-ignore format: a table
+
+const ints = (
+  rng: Rng,
+  dtype: "i8" | "u8" | "i32",
+  shape: readonly number[],
+  lo: number,
+  hi: number,
+) =>
+  tensorOf(
+    dtype,
+    shape,
+    Array.from({ length: product(shape) }, () => lo + rng.int(hi - lo + 1)),
+  );
+
+function convGraph(rng: Rng, c: ConvCase, dtype: "i8" | "u8", arith: Arith): Graph {
+  const g = new GraphBuilder("i8");
+  const zero = dtype === "i8" ? rng.int(40) - 20 : 100 + rng.int(40);
+  const quant = { scale: [Math.fround(0.05)], zeroPoint: [zero], axis: null };
+  const x = g.input("x", tensorType(dtype, c.x, quant));
+  const scale = Array.from({ length: c.o }, () => Math.fround(0.01 * (0.5 + rng.next())));
+  const wQuant = { scale, zeroPoint: scale.map(() => 0), axis: 0 };
+  const weights = ints(rng, "i8", [c.o, ...c.k, c.x[3] / (c.groups ?? 1)], -127, 127);
+  const w = g.constant({ type: { ...weights.type, quant: wQuant }, data: weights.data });
+  const b = g.constant(ints(rng, "i32", [c.o], -2000, 2000));
+  const pad = c.pad ?? [0, 0, 0, 0];
+  const attrs = {
+    layout: "nhwc" as const,
+    stride: [c.stride ?? 1, c.stride ?? 1],
+    padBegin: [pad[0], pad[1]],
+    padEnd: [pad[2], pad[3]],
+    dilation: [1, 1],
+    groups: c.groups ?? 1,
+    arith,
+    out: { dtype, scale: [Math.fround(0.2)], zeroPoint: [zero + 3], axis: null },
+    ...(c.act === undefined ? {} : { act: c.act }),
+  };
+  g.output(g.apply(conv, [x, w, b], attrs, "layer"), "y");
+  return g.build();
+}
+
+/** Runs `graph` with each candidate of its nodes in turn. */
+async function checkAll(graph: Graph, feeds: readonly Tensor[], label: string): Promise<string[]> {
+  const want = toNumbers(interpret(graph, feeds)[0]!);
+  const names: string[] = [];
+  for (let i = 0, most = 1; i < most; i++) {
+    const select: Selector = (network) => {
+      most = Math.max(...network.nodes.map((n) => n.candidates.length));
+      const choices = network.nodes.map((n) => Math.min(i, n.candidates.length - 1));
+      return { choices, conversions: directConversions(network, choices) };
+    };
+    const { program, nodes } = compileGraph(graph, { primitives, select });
+    const name = nodes.map((n) => n.implementation).join(" ");
+    names.push(name);
+    const runner = makeProgramRunner(program, {});
+    feeds.forEach((t, k) => {
+      writeInput(runner, k, t);
+    });
+    runner.init();
+    for (let run = 0; run < 2; run++) runner.run();
+    assert.deepEqual(toNumbers(readOutput(runner, 0)), want, `${label} ${name}: interpreter`);
+    const session = await createSession(program);
+    const [got] = session.run(feeds);
+    assert.deepEqual(toNumbers(got!), want, `${label} ${name}: WebAssembly`);
+    session.close();
+  }
+  return names;
+}
+
+for (const arith of ["float", "tflite"] as const satisfies readonly Arith[]) {
+  for (const dtype of ["i8", "u8"] as const) {
+    test(`${dtype} convolution, arith ${arith}: all candidates equal eval`, async (t) => {
+      const rng = makeRng(dtype === "i8" ? 61 : 62);
+      const [lo, hi] = dtype === "i8" ? [-128, 127] : [0, 255];
+      for (const c of CASES) {
+        const graph = convGraph(rng, c, dtype, arith);
+        const label = `x[${c.x}] o${c.o} k[${c.k}] g${c.groups ?? 1}`;
+        const names = await checkAll(graph, [ints(rng, dtype, c.x, lo, hi)], label);
+        t.diagnostic(`${label}: ${names.join(", ")}`);
+      }
+    });
+  }
+}
