@@ -1,129 +1,201 @@
 /**
- * @file The benchmark of the project: keyword spotting and image classification, float and quantised by
- * tersor, beside onnxruntime-web on one thread in the same run. `npm run bench -- [--seconds n] [--json]`.
+ * @file The benchmark: tersor and its peers over the models, in one interleaved run. Every engine has a process,
+ * all get the same inputs, results are compared before anything is timed, and then they run in turns.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { type EngineName, loadEngine } from "../cli/bench-engines.ts";
-import { machineInfo, measure, type Timing } from "../cli/measure.ts";
-import { openSource } from "../src/data/node.ts";
-import type { Preprocess } from "../src/data/preprocess.ts";
-import { readRowSets } from "../src/data/rows.ts";
-import {
-  cleanGraph,
-  collectStats,
-  compiledExecutor,
-  type Graph,
-  openModel,
-  quantizeGraph,
-  type Tensor,
-  unpackWeights,
-} from "../src/index.ts";
+import { parseArgs } from "node:util";
+import { machineInfo, measure } from "../cli/measure.ts";
+import { randomFeed } from "../src/feeds.ts";
+import { type Graph, typeOf } from "../src/graph/graph.ts";
+import { macsOf } from "../src/inspect.ts";
+import { toOnnx } from "../src/pipeline.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
+import { differenceOf, referenceOf, TOLERANCE } from "./compare-results.ts";
+import { figuresOf } from "./figures.ts";
+import { writeHandover } from "./handover.ts";
+import type { LoadedAnswer } from "./host.ts";
+import { Host } from "./hosts.ts";
+import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
+import { plotOf } from "./plot.ts";
+import type { BenchReport, CaseFacts, Measured, ModelFigures, Refused } from "./results.ts";
+import { isOffered, RUNS } from "./runs.ts";
+import { markdownOf } from "./tables.ts";
+import { verdictsOf } from "./verdicts.ts";
 
-const DATA = resolve(import.meta.dirname, "../../shared/data");
+const USAGE = `npm run bench -- [options]
+  --models a,b      of ${MODELS.map((m) => m.name).join(", ")}
+  --engines a,b     of ${RUNS.map((r) => r.id).join(", ")}
+  --types a,b       of ${DTYPES.join(", ")}
+  --seconds n       time for each engine, model and type; default 2
+  --quick           0.1 s each, three fresh processes for cold starts
+  --no-figures      leaves out code size, memory and cold start
+  --out folder      for bench.json, bench.md and bench.svg; default out/bench
+  --json            prints the JSON in place of the table`;
 
-interface Task {
-  readonly name: string;
-  readonly model: string;
-  readonly data: string;
-  readonly preprocess: Preprocess;
+const FEED_SEED = 1;
+
+interface Settings {
+  readonly models: typeof MODELS;
+  readonly runs: typeof RUNS;
+  readonly dtypes: readonly ModelDType[];
+  readonly seconds: number;
+  /** Fresh processes of the model whose cold start counts, and of any other; 0: no figures. */
+  readonly starts: readonly [kws: number, other: number];
+  readonly out: string;
+  readonly json: boolean;
 }
 
-const TASKS: readonly Task[] = [
-  {
-    name: "KWS DS-CNN",
-    model: "mlperf-tiny/models/kws_dscnn_float.tflite",
-    data: "mlperf-tiny/kws_eval.parquet",
-    preprocess: { dtype: "i8", quantScale: 0.5847029089927673, zeroPoint: 83 },
-  },
-  {
-    name: "IC ResNet-8",
-    model: "mlperf-tiny/models/ic_resnet8_float.tflite",
-    data: "cifar10/test.parquet",
-    preprocess: {},
-  },
-];
-
-const ENGINES: readonly EngineName[] = ["tersor", "onnxruntime-web"];
-const CALIBRATION_ROWS = 100;
-
-interface Result {
-  readonly task: string;
-  readonly dtype: string;
-  readonly engines: Readonly<Record<string, Timing>>;
-  /** Median of onnxruntime-web over that of tersor. */
-  readonly ratio: number;
+/** The entries that a comma-separated option names; all where it is absent. */
+function pick<T>(all: readonly T[], nameOf: (one: T) => string, list: string | undefined): T[] {
+  if (list === undefined) return [...all];
+  return list.split(",").map((name) => {
+    const found = all.find((one) => nameOf(one) === name);
+    if (found === undefined) throw new Error(`'${name}' is none of ${all.map(nameOf).join(", ")}`);
+    return found;
+  });
 }
 
-async function run(
-  task: string,
-  dtype: string,
-  graph: Graph,
-  feeds: readonly Tensor[],
-  seconds: number,
-) {
-  const model = { graph, format: "tflite", diagnostics: [] } as const;
-  const loaded = [];
-  for (const engine of ENGINES) {
-    loaded.push(await loadEngine(engine, model, new Uint8Array(), feeds));
+function settingsOf(args: readonly string[]): Settings | null {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      models: { type: "string" },
+      engines: { type: "string" },
+      types: { type: "string" },
+      seconds: { type: "string" },
+      quick: { type: "boolean", default: false },
+      "no-figures": { type: "boolean", default: false },
+      out: { type: "string", default: "out/bench" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return null;
+  const seconds = Number(values.seconds ?? (values.quick ? 0.1 : 2));
+  if (!(seconds > 0)) throw new Error("--seconds takes a number above 0");
+  return {
+    models: pick(MODELS, (m) => m.name, values.models),
+    runs: pick(RUNS, (r) => r.id, values.engines).filter(isOffered),
+    dtypes: pick<ModelDType>(DTYPES, String, values.types),
+    seconds,
+    starts: values["no-figures"] ? [0, 0] : values.quick ? [3, 1] : [21, 3],
+    out: resolve(values.out),
+    json: values.json,
+  };
+}
+
+/** All that one case adds to the report. */
+interface CaseResult {
+  readonly measured: readonly Measured[];
+  readonly refused: readonly Refused[];
+}
+
+interface Ready {
+  readonly host: Host;
+  readonly answer: LoadedAnswer;
+}
+
+/** Loads the case everywhere; engines that cannot take it say why. */
+async function loadAll(hosts: readonly Host[], path: string, facts: CaseFacts) {
+  const ready: Ready[] = [];
+  const refused: Refused[] = [];
+  for (const host of hosts) {
+    try {
+      ready.push({ host, answer: await host.load(path) });
+    } catch (error) {
+      refused.push({ ...facts, run: host.run.id, reason: (error as Error).message });
+    }
   }
-  const timings = await measure(loaded, seconds);
-  const engines = Object.fromEntries(ENGINES.map((name, i) => [name, timings[i]!]));
-  return { task, dtype, engines, ratio: timings[1]!.p50Ms / timings[0]!.p50Ms } satisfies Result;
+  return { ready, refused };
 }
 
-async function benchTask(task: Task, seconds: number): Promise<Result[]> {
-  const { graph } = openModel(join(DATA, task.model));
-  const float = unpackWeights(cleanGraph(graph));
-  const source = await openSource(join(DATA, task.data));
-  const input = graph.values.get(graph.inputs[0]!)!.type;
-  const rows = { calibrationRows: CALIBRATION_ROWS, evaluationRows: 1, seed: 1 };
-  const { calibration } = await readRowSets(source, null, input, task.preprocess, rows);
-  const stats = await collectStats(float, compiledExecutor(), calibration.feeds);
-  const int8 = quantizeGraph(float, stats, { observer: { kind: "min-max" } });
-  const feeds = calibration.feeds[0]!;
-  return [
-    await run(task.name, "f32", float, feeds, seconds),
-    await run(task.name, "int8", int8, feeds, seconds),
-  ];
-}
-
-function markdown(results: readonly Result[]): string {
-  const cell = (t: Timing): string => `${t.p50Ms.toFixed(3)} (p95 ${t.p95Ms.toFixed(3)})`;
-  const head = `| model | type | tersor ms | onnxruntime-web ms | ratio |\n| --- | --- | ---: | ---: | ---: |\n`;
-  const rows = results.map(
-    ({ task, dtype, engines, ratio }) =>
-      `| ${task} | ${dtype} | ${ENGINES.map((e) => cell(engines[e]!)).join(" | ")} | ${ratio.toFixed(2)} |\n`,
+async function runCase(
+  hosts: readonly Host[],
+  path: string,
+  facts: CaseFacts,
+  seconds: number,
+): Promise<CaseResult> {
+  const { ready, refused } = await loadAll(hosts, path, facts);
+  if (ready.length === 0) return { measured: [], refused };
+  const outputs = ready.map(({ answer }) => answer.outputs);
+  const want = outputs[referenceOf(outputs)]!;
+  const differences = outputs.map((got) => differenceOf(got, want));
+  const right = ready.filter((_, i) => differences[i]! <= TOLERANCE[facts.dtype]);
+  const timings = await measure(
+    right.map(({ host }) => host),
+    seconds,
   );
-  return head + rows.join("");
+  for (const { host } of ready) await host.unload();
+  const measured = ready.map((one, i): Measured => {
+    const { detail, peakBytes, loadMs } = one.answer;
+    const timing = timings[right.indexOf(one)] ?? null;
+    const run = one.host.run.id;
+    return { ...facts, run, detail, peakBytes, loadMs, difference: differences[i]!, timing };
+  });
+  return { measured, refused };
+}
+
+const feedsOf = (graph: Graph): Tensor[] =>
+  graph.inputs.map((v, i) => randomFeed(typeOf(graph, v), FEED_SEED + i));
+
+async function benchmark(settings: Settings, log: (text: string) => void): Promise<BenchReport> {
+  const { models, runs, dtypes, seconds, starts } = settings;
+  const folder = mkdtempSync(join(tmpdir(), "tersor-bench-"));
+  const hosts = runs.map((run) => new Host(run));
+  const measured: Measured[] = [];
+  const refused: Refused[] = [];
+  const figures: ModelFigures[] = [];
+  const missing: string[] = [];
+  try {
+    for (const model of models) {
+      for (const dtype of dtypes) {
+        log(`${model.name} ${dtype}`);
+        const found = await model.load(dtype);
+        if ("missing" in found) {
+          missing.push(`${model.name} ${dtype}: ${found.missing}`);
+          continue;
+        }
+        const { graph } = found;
+        const feeds = feedsOf(graph);
+        const facts = { model: model.name, dtype, macs: macsOf(graph) };
+        const path = join(folder, "model.bin");
+        writeHandover(path, { graph, feeds, onnx: toOnnx(graph) });
+        const takers = hosts.filter(({ run }) => run.dtypes.includes(dtype));
+        const result = await runCase(takers, path, facts, seconds);
+        measured.push(...result.measured);
+        refused.push(...result.refused);
+        const count = model.name === "kws" ? starts[0] : starts[1];
+        if (count > 0) figures.push(figuresOf(facts, graph, feeds, count));
+      }
+    }
+  } finally {
+    for (const host of hosts) host.end();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const date = new Date().toISOString().slice(0, 10);
+  const facts = { date, machine: machineInfo(), seconds, measured, refused, missing, figures };
+  return { ...facts, verdicts: verdictsOf(facts) };
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const at = args.indexOf("--seconds");
-  const seconds = at < 0 ? 3 : Number(args[at + 1]);
-  const missing = TASKS.flatMap((t) => [t.model, t.data]).filter((p) => !existsSync(join(DATA, p)));
-  if (missing.length > 0 || !(seconds > 0)) {
-    const reason =
-      missing.length > 0
-        ? `not found in ../shared/data: ${missing.join(", ")}`
-        : "--seconds takes a number";
-    console.error(`bench: ${reason}`);
-    process.exitCode = 1;
+  const settings = settingsOf(args);
+  if (settings === null) {
+    console.log(USAGE);
     return;
   }
-  const results: Result[] = [];
-  for (const task of TASKS) results.push(...(await benchTask(task, seconds)));
-  const machine = machineInfo();
-  if (args.includes("--json")) {
-    console.log(JSON.stringify({ machine, results }));
-    return;
-  }
-  const { cpu, cores, node } = machine;
-  const root = resolve(import.meta.dirname, "..");
-  const ort = readFileSync(join(root, "node_modules/onnxruntime-web/package.json"), "utf8");
-  const { version } = JSON.parse(ort) as { readonly version: string };
-  console.log(`${cpu}, ${cores} cores, Node ${node}, one thread, onnxruntime-web ${version}\n`);
-  console.log(markdown(results));
+  const { out, json } = settings;
+  const report = await benchmark(settings, (text) => console.error(text));
+  const markdown = markdownOf(report);
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
+  writeFileSync(join(out, "bench.md"), markdown);
+  writeFileSync(join(out, "bench.svg"), plotOf(report));
+  console.log(json ? JSON.stringify(report) : markdown);
 }
 
-await main(process.argv.slice(2));
+await main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,99 @@
+/** @file What one benchmark run found: the contents of its JSON file. */
+import type { Machine, Timing } from "../cli/measure.ts";
+import type { ModelDType } from "./models/index.ts";
+
+/** A model in one element type. */
+export interface CaseFacts {
+  readonly model: string;
+  readonly dtype: ModelDType;
+  readonly macs: number;
+}
+
+/** One engine on one case. */
+export interface Measured extends CaseFacts {
+  /** Id of the run, see runs.ts. */
+  readonly run: string;
+  readonly detail: string;
+  readonly peakBytes: number | null;
+  /** From the model in memory to the first result, in a process that has run before. */
+  readonly loadMs: number;
+  /** Largest difference from the reference results, over their largest magnitude. */
+  readonly difference: number;
+  /** Null: the results were wrong. */
+  readonly timing: Timing | null;
+}
+
+/** An engine that did not take a case, and why. */
+export interface Refused extends CaseFacts {
+  readonly run: string;
+  readonly reason: string;
+}
+
+/** A figure of a compiled model that is no latency. */
+export interface ModelFigures {
+  readonly model: string;
+  readonly dtype: ModelDType;
+  /** All variants of the code, without weights, after gzip. */
+  readonly codeGzipBytes: number;
+  readonly plannedBytes: number;
+  /** Linear memory after an inference. */
+  readonly linearBytes: number;
+  /** Growth of the process's resident memory, its code and the JavaScript engine's work included. */
+  readonly residentBytes: number;
+  /** Medians over fresh processes: the module's bytes in memory to the first result. */
+  readonly coldStartMs: number;
+}
+
+export interface Verdict {
+  readonly what: string;
+  readonly target: string;
+  readonly measured: string;
+  /** Null: not measured in this run. */
+  readonly met: boolean | null;
+}
+
+export interface BenchReport {
+  readonly date: string;
+  readonly machine: Machine;
+  readonly seconds: number;
+  readonly measured: readonly Measured[];
+  readonly refused: readonly Refused[];
+  readonly missing: readonly string[];
+  readonly figures: readonly ModelFigures[];
+  readonly verdicts: readonly Verdict[];
+}
+
+export const geometricMean = (numbers: readonly number[]): number =>
+  Math.exp(numbers.reduce((sum, x) => sum + Math.log(x), 0) / numbers.length);
+
+/** Median milliseconds of a run on a case; null: not timed. */
+export function medianOf(
+  report: Pick<BenchReport, "measured">,
+  run: string,
+  model: string,
+  dtype: ModelDType,
+): number | null {
+  const found = report.measured.find(
+    (m) => m.run === run && m.model === model && m.dtype === dtype,
+  );
+  return found?.timing?.p50Ms ?? null;
+}
+
+/** A run and the element type it computes on. */
+export type Side = readonly [run: string, dtype: ModelDType];
+
+/** Per model that both sides timed: time of `slow` over time of `fast`. */
+export function ratios(
+  report: Pick<BenchReport, "measured">,
+  slow: Side,
+  fast: Side,
+): { readonly model: string; readonly ratio: number }[] {
+  const models = [...new Set(report.measured.map((m) => m.model))];
+  return models.flatMap((model) => {
+    const [a, b] = [
+      medianOf(report, slow[0], model, slow[1]),
+      medianOf(report, fast[0], model, fast[1]),
+    ];
+    return a === null || b === null ? [] : [{ model, ratio: a / b }];
+  });
+}
