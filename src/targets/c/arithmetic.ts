@@ -7,10 +7,18 @@ import {
   isFloatElem,
   isVector,
   type KType,
+  lanesOf,
   type UnaryOp,
 } from "../../kernel/ir.ts";
 import type { Helpers } from "./helpers.ts";
 import { laneType } from "./helpers.ts";
+import {
+  clampIntrinsic,
+  floatExtremeIntrinsic,
+  floatUnaryIntrinsic,
+  guarded,
+  intExtremeIntrinsic,
+} from "./intrinsics.ts";
 import { cType, maskType, unsignedType } from "./types.ts";
 
 const INFIX: Partial<Record<BinaryOp, string>> = {
@@ -64,7 +72,10 @@ function binaryHelper(h: Helpers, op: BinaryOp, type: KType): string {
     const scalar = binaryHelper(h, op, laneType(type));
     return h.laneWise(name, type, [type, type], (a, b) => `${scalar}(${a}, ${b})`);
   }
-  return h.define(name, result, [type, type], () => intBody(op, type, result));
+  const plain = (): string => intBody(op, type, result);
+  const extreme = isVector(type) && (kind === "min" || kind === "max");
+  const intrinsic = extreme ? intExtremeIntrinsic(h.cpu, op, type) : null;
+  return h.define(name, result, [type, type], () => guarded(intrinsic, plain()));
 }
 
 function intBody(op: BinaryOp, type: KType, result: KType): string {
@@ -122,25 +133,52 @@ function copysign(h: Helpers, type: KType): string {
 
 /** NaN if an operand is NaN; -0 is below 0. */
 function floatExtreme(h: Helpers, op: "min" | "max", type: KType): string {
+  const intrinsic = floatExtremeIntrinsic(h.cpu, op, type);
+  return h.define(`${op}_${type}`, type, [type, type], () =>
+    guarded(intrinsic, extremeBody(h, op, type)),
+  );
+}
+
+/** The smaller or larger of a value and a constant, which is not NaN; both texts bind tightly. */
+export function clampText(
+  h: Helpers,
+  op: "min" | "max",
+  type: KType,
+  a: string,
+  constant: { readonly text: string; readonly value: number },
+): string {
+  const intrinsic = clampIntrinsic(h.cpu, op, type);
+  const negative = Object.is(constant.value, -0);
+  if (intrinsic === null || (op === "min" && negative)) {
+    return `${floatExtreme(h, op, type)}(${a}, ${constant.text})`;
+  }
+  const zero = op === "max" && constant.value === 0 && !negative;
+  const name = zero ? `relu_${type}` : `clamp_${op}_${type}`;
+  const body = zero ? intrinsic.body.replace(/return (.*);/, "return $1 + b;") : intrinsic.body;
+  const other = floatExtreme(h, op, type);
+  h.define(name, type, [type, type], () =>
+    guarded({ ...intrinsic, body }, `return ${other}(a, b);`),
+  );
+  return `${name}(${a}, ${constant.text})`;
+}
+
+function extremeBody(h: Helpers, op: "min" | "max", type: KType): string {
   const m = maskType(type);
-  return h.define(`${op}_${type}`, type, [type, type], () => {
-    const bits = (x: string): string => bitsText(h, m, type, x);
-    const [low, high] = op === "min" ? ["a", "b"] : ["b", "a"];
-    if (!isVector(type)) {
-      const equal = op === "min" ? "|" : "&";
-      const both = bitsText(h, type, m, `(${bits("a")} ${equal} ${bits("b")})`);
-      return (
-        `if (a < b) return ${low};\nif (b < a) return ${high};\n` +
-        `return a == b ? ${both} : a + b;`
-      );
-    }
-    const below = `const ${m} below = (${m})(a < b), above = (${m})(b < a);`;
-    if (op === "min") {
-      return `${below}\nreturn (${type})((~above & (${m})a) | (~below & (${m})b));`;
-    }
-    const flipped = "(~below & (M)-a) | (~above & (M)-b)".replace(/M/g, m);
-    return `${below}\nreturn -(${type})(${flipped});`;
-  });
+  const bits = (x: string): string => bitsText(h, m, type, x);
+  const [low, high] = op === "min" ? ["a", "b"] : ["b", "a"];
+  if (!isVector(type)) {
+    const equal = op === "min" ? "|" : "&";
+    const both = bitsText(h, type, m, `(${bits("a")} ${equal} ${bits("b")})`);
+    return (
+      `if (a < b) return ${low};\nif (b < a) return ${high};\n` + `return a == b ? ${both} : a + b;`
+    );
+  }
+  const below = `const ${m} below = (${m})(a < b), above = (${m})(b < a);`;
+  if (op === "min") {
+    return `${below}\nreturn (${type})((~above & (${m})a) | (~below & (${m})b));`;
+  }
+  const flipped = "(~below & (M)-a) | (~above & (M)-b)".replace(/M/g, m);
+  return `${below}\nreturn -(${type})(${flipped});`;
 }
 
 /** An operator on one operand; the text binds tighter than any infix operator. */
@@ -178,14 +216,6 @@ function intUnary(h: Helpers, op: UnaryOp, type: KType): string {
 
 function floatUnary(h: Helpers, op: UnaryOp, type: KType): string {
   const name = `${op}_${type}`;
-  const double = elemOf(type) === "f64";
-  if (op === "sqrt") {
-    if (isVector(type)) {
-      const scalar = floatUnary(h, op, elemOf(type) as KType);
-      return h.laneWise(name, type, [type], (a) => `${scalar}(${a})`);
-    }
-    return h.define(name, type, [type], () => `return __builtin_sqrt${double ? "" : "f"}(a);`);
-  }
   if (op === "abs") {
     const m = maskType(type);
     return h.define(name, type, [type], () => {
@@ -193,7 +223,17 @@ function floatUnary(h: Helpers, op: UnaryOp, type: KType): string {
       return `return ${bitsText(h, type, m, bits)};`;
     });
   }
-  return h.define(name, type, [type], () => roundBody(h, op, type));
+  const intrinsic = floatUnaryIntrinsic(h.cpu, op, type);
+  const plain = op === "sqrt" ? sqrtBody(h, type) : roundBody(h, op, type);
+  return h.define(name, type, [type], () => guarded(intrinsic, plain));
+}
+
+function sqrtBody(h: Helpers, type: KType): string {
+  const double = elemOf(type) === "f64";
+  if (!isVector(type)) return `return __builtin_sqrt${double ? "" : "f"}(a);`;
+  const scalar = floatUnary(h, "sqrt", elemOf(type) as KType);
+  const lanes = Array.from({ length: lanesOf(type) }, (_, i) => `${scalar}(a[${i}])`);
+  return `return (${type}){${lanes.join(", ")}};`;
 }
 
 /** Adding and taking away 2^23 (2^52) rounds to nearest even; then one step, then the sign. */

@@ -10,6 +10,7 @@ import {
 } from "../../kernel/ir.ts";
 import { bitsText, selectText } from "./arithmetic.ts";
 import type { Helpers } from "./helpers.ts";
+import { dot8Intrinsic, dot16Intrinsic, guarded, narrowIntrinsic } from "./intrinsics.ts";
 import { cType, literal, maskType, unsignedType } from "./types.ts";
 
 const bitsOf = (t: KType): number => 8 * elemBytes(elemOf(t));
@@ -150,7 +151,7 @@ export function narrowText(
     `${x} = ${selectText(h, from, `((${maskType(from)})(${x} > ${hi}))`, `((${from}){0} + ${hi})`, x)};`,
   ];
   const name = `narrow_${signed ? "s" : "u"}_${to}_${from}`;
-  return `${h.define(name, to, [from, from], () =>
+  const plain = (): string =>
     [
       ...clamp("a"),
       ...clamp("b"),
@@ -160,8 +161,9 @@ export function narrowText(
       `memcpy(&r, &low, ${bytes});`,
       `memcpy((char *)&r + ${bytes}, &high, ${bytes});`,
       "return r;",
-    ].join("\n"),
-  )}(${a}, ${b})`;
+    ].join("\n");
+  const body = (): string => guarded(narrowIntrinsic(h.cpu, from, to, signed), plain());
+  return `${h.define(name, to, [from, from], body)}(${a}, ${b})`;
 }
 
 /** Products of half of the lanes at twice the width. */
@@ -182,26 +184,33 @@ export function extmulText(
   )}(${a}, ${b})`;
 }
 
-/** Sums of two adjacent products. */
-export function dot16Text(h: Helpers, a: string, b: string): string {
-  return `${h.define("dot16_i32x4", "i32x4", ["i16x8", "i16x8"], () =>
-    [
-      "const i32x4 a_even = (i32x4)((u32x4)a << 16) >> 16, a_odd = (i32x4)a >> 16;",
-      "const i32x4 b_even = (i32x4)((u32x4)b << 16) >> 16, b_odd = (i32x4)b >> 16;",
-      "return (i32x4)((u32x4)(a_even * b_even) + (u32x4)(a_odd * b_odd));",
-    ].join("\n"),
-  )}(${a}, ${b})`;
+/** Sums of two adjacent products; the operands have type `of`. */
+export function dot16Text(h: Helpers, of: KType, a: string, b: string): string {
+  const n = lanesOf(of) / 2;
+  const to: KType = `i32x${n}`;
+  const plain = [
+    `const i32x${n} a_even = (i32x${n})((u32x${n})a << 16) >> 16, a_odd = (i32x${n})a >> 16;`,
+    `const i32x${n} b_even = (i32x${n})((u32x${n})b << 16) >> 16, b_odd = (i32x${n})b >> 16;`,
+    `return (i32x${n})((u32x${n})(a_even * b_even) + (u32x${n})(a_odd * b_odd));`,
+  ].join("\n");
+  const body = (): string => guarded(dot16Intrinsic(h.cpu, of), plain);
+  return `${h.define(`dot16_${to}`, to, [of, of], body)}(${a}, ${b})`;
 }
 
-/** Sums of four adjacent products, added to c; both operands are signed. */
-export function dot8Text(h: Helpers, a: string, b: string, c: string): string {
-  return `${h.define("dot8_i32x4", "i32x4", ["i8x16", "i8x16", "i32x4"], () =>
+/** Sums of four adjacent products, added to c; the operands have type `of`, signed without an instruction. */
+export function dot8Text(h: Helpers, of: KType, a: string, b: string, c: string): string {
+  const n = lanesOf(of) / 4;
+  const to: KType = `i32x${n}`;
+  const half: KType = `i16x${2 * n}`;
+  const u = unsignedType(half);
+  const plain = (): string =>
     [
-      "const i16x8 a_even = (i16x8)((u16x8)a << 8) >> 8, a_odd = (i16x8)a >> 8;",
-      "const i16x8 b_even = (i16x8)((u16x8)b << 8) >> 8, b_odd = (i16x8)b >> 8;",
-      `const u32x4 even = (u32x4)${dot16Text(h, "a_even", "b_even")};`,
-      `const u32x4 odd = (u32x4)${dot16Text(h, "a_odd", "b_odd")};`,
-      "return (i32x4)(even + odd + (u32x4)c);",
-    ].join("\n"),
-  )}(${a}, ${b}, ${c})`;
+      `const ${half} a_even = (${half})((${u})a << 8) >> 8, a_odd = (${half})a >> 8;`,
+      `const ${half} b_even = (${half})((${u})b << 8) >> 8, b_odd = (${half})b >> 8;`,
+      `const u32x${n} even = (u32x${n})${dot16Text(h, half, "a_even", "b_even")};`,
+      `const u32x${n} odd = (u32x${n})${dot16Text(h, half, "a_odd", "b_odd")};`,
+      `return (${to})(even + odd + (u32x${n})c);`,
+    ].join("\n");
+  const body = (): string => guarded(dot8Intrinsic(h.cpu, of), plain());
+  return `${h.define(`dot8_${to}`, to, [of, of, to], body)}(${a}, ${b}, ${c})`;
 }

@@ -2,15 +2,17 @@
  * @file Program -> C source: a header, a source file and, if asked for, a weights file. The entry `tersor/c`.
  */
 import { worthSharing } from "../../kernel/effort.ts";
-import type { Kernel } from "../../kernel/ir.ts";
+import { formOf, type Kernel } from "../../kernel/ir.ts";
 import type { Program } from "../../kernel/program.ts";
 import { splitKernel } from "../../kernel/split.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
 import { byteSize } from "../../tensor/tensor.ts";
 import { alignUp } from "../../util/math.ts";
+import { type CpuName, cpuOf } from "./cpu.ts";
 import { entriesText, placeOf, type Source, scratchBytes } from "./entries.ts";
 import { emitHeader, namePorts } from "./header.ts";
 import { Helpers } from "./helpers.ts";
+import { intrinsicsPrelude } from "./intrinsics.ts";
 import { emitKernel, type KernelFacts } from "./kernel.ts";
 import { callUses, planLayout } from "./layout.ts";
 import { identifier, inComment, Names } from "./names.ts";
@@ -24,6 +26,8 @@ export interface COptions {
   readonly threads?: boolean;
   /** Begins the names of files and, as an identifier, of functions and macros; default "model". */
   readonly name?: string;
+  /** The processor it is for, for which the kernels must be made; default "portable". */
+  readonly cpu?: CpuName;
 }
 
 export interface CSource {
@@ -76,40 +80,45 @@ function factsOf(program: Program, k: number): KernelFacts {
     }),
   );
   const args = kernel.args.flatMap((a, i): [string, Range][] => {
-    if (a.type !== "i32" || calls.length === 0) return [];
-    const values = calls.map((c) => (c.args[i] === "flip" ? 0 : Number(c.args[i]) | 0));
+    const fixed = calls.length > 0 && calls.every((c) => c.args[i] !== "flip");
+    if (a.type !== "i32" || !fixed) return [];
+    const values = calls.map((c) => Number(c.args[i]) | 0);
     return [[a.name, [Math.min(...values), Math.max(...values)]]];
   });
   return { apart: new Set(apart.map((b) => b.name)), args: new Map(args) };
 }
 
-function table(name: string, label: string, bytes: Uint8Array): string {
+function table(name: string, label: string, bytes: Uint8Array, align: number): string {
   const lines: string[] = [];
   for (let i = 0; i < bytes.length; i += 24) {
     lines.push(`  ${bytes.subarray(i, i + 24).join(", ")},\n`);
   }
   return (
     `/* ${inComment(label)} */\nstatic const uint8_t ${name}[${bytes.length}] ` +
-    `__attribute__((aligned(16))) = {\n${lines.join("")}};\n`
+    `__attribute__((aligned(${align}))) = {\n${lines.join("")}};\n`
   );
 }
 
 /** Where each used segment begins in the weights file. */
-function packedOffsets(program: Program, used: readonly number[]): ReadonlyMap<number, number> {
+function packedOffsets(
+  program: Program,
+  used: readonly number[],
+  align: number,
+): ReadonlyMap<number, number> {
   const offsets = new Map<number, number>();
   let end = 0;
   for (const i of used) {
     offsets.set(i, end);
-    end = alignUp(end + program.constants[i]!.bytes.length, 16);
+    end = alignUp(end + program.constants[i]!.bytes.length, align);
   }
   return offsets;
 }
 
 /** The weights file. */
-function packWeights(program: Program, used: readonly number[]): Uint8Array {
-  const offsets = packedOffsets(program, used);
+function packWeights(program: Program, used: readonly number[], align: number): Uint8Array {
+  const offsets = packedOffsets(program, used, align);
   const ends = used.map((i) => offsets.get(i)! + program.constants[i]!.bytes.length);
-  const out = new Uint8Array(alignUp(Math.max(0, ...ends), 16));
+  const out = new Uint8Array(alignUp(Math.max(0, ...ends), align));
   for (const [i, offset] of offsets) out.set(program.constants[i]!.bytes, offset);
   return out;
 }
@@ -172,12 +181,13 @@ function kernelTexts(h: Helpers, s: Source, split: ReadonlyMap<number, Kernel>):
 function plan(program: Program, options: COptions, names: Names, split: Iterable<number>): Source {
   const prefix = identifier(options.name ?? "model");
   const beside = options.weights === "file";
-  const layout = planLayout(program);
+  const cpu = cpuOf(options.cpu ?? "portable");
+  const layout = planLayout(program, cpu.vectorBytes);
   const functions = program.kernels.map((k) => names.make(`run_${k.name}`, false));
   const parts = new Map(
     [...split].map((k) => [k, names.make(`run_part_of_${program.kernels[k]!.name}`, false)]),
   );
-  const offsets = packedOffsets(program, layout.used);
+  const offsets = packedOffsets(program, layout.used, cpu.vectorBytes);
   const tables = new Map(
     layout.used.map((i) => [
       i,
@@ -186,11 +196,18 @@ function plan(program: Program, options: COptions, names: Names, split: Iterable
   );
   const scratch = [...parts.keys()].map((k) => scratchBytes(program.kernels[k]!));
   const threadBytes = options.threads === true ? Math.max(0, ...scratch) : null;
-  return { program, prefix, layout, beside, tables, functions, parts, threadBytes };
+  return { program, prefix, layout, beside, tables, functions, parts, threadBytes, cpu };
+}
+
+/** The program with the forms of its kernels that suit the processor. */
+function chooseForms(program: Program, { cpu = "portable" }: COptions): Program {
+  const variant = cpuOf(cpu).dot8 ? "dot8" : cpu === "portable" ? "base" : "fma";
+  return { ...program, kernels: program.kernels.map((k) => formOf(k, variant)) };
 }
 
 /** C99 with GNU vectors that computes the program; no allocation, no writable globals, no libm. */
-export function emitC(program: Program, options: COptions = {}): CSource {
+export function emitC(given: Program, options: COptions = {}): CSource {
+  const program = chooseForms(given, options);
   const file = options.name ?? "model";
   const prefix = identifier(file);
   const names = new Names();
@@ -199,23 +216,23 @@ export function emitC(program: Program, options: COptions = {}): CSource {
   const ports = namePorts(program, prefix, names);
   const split = options.threads === true ? sharedKernels(program) : new Map<number, Kernel>();
   const s = plan(program, options, names, split.keys());
-  const { layout, threadBytes, beside } = s;
-  const packed = packWeights(program, layout.used);
-  const h = new Helpers();
+  const { layout, threadBytes, beside, cpu } = s;
+  const packed = packWeights(program, layout.used, cpu.vectorBytes);
+  const h = new Helpers(cpu);
   const bodies = kernelTexts(h, s, split);
   const tables = beside ? [] : layout.used;
   const tableOf = (i: number): string => {
     const { name, bytes } = program.constants[i]!;
-    return table(s.tables.get(i)!, name, bytes);
+    return table(s.tables.get(i)!, name, bytes, cpu.vectorBytes);
   };
   const code = [h.text(), ...tables.map(tableOf), ...bodies, entriesText(s, ports)].join("\n");
   const source =
     `/* ${inComment(program.name)}, compiled by tersor: see ${inComment(file)}.h. */\n` +
-    `#include "${file}.h"\n\n#include <string.h>\n${PRELUDE}\n` +
+    `#include "${file}.h"\n\n#include <string.h>\n${intrinsicsPrelude(cpu, code)}${PRELUDE}\n` +
     `${typedefs(code)}${HELPERS_OF_MEMORY}\n${code}`;
   const weightsBytes = beside ? packed.length : null;
   const { arenaBytes } = layout;
-  const facts = { program, file, prefix, ports, arenaBytes, weightsBytes, threadBytes };
+  const facts = { program, file, prefix, ports, arenaBytes, weightsBytes, threadBytes, cpu };
   const files = new Map<string, Uint8Array | string>([
     [`${file}.c`, source],
     [`${file}.h`, emitHeader(facts)],

@@ -5,7 +5,9 @@ import { sizeOf } from "../../tensor/dtype.ts";
 import { byteSize } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
 import { alignUp } from "../../util/math.ts";
+import type { Cpu } from "./cpu.ts";
 import type { CPort } from "./header.ts";
+import { flipText } from "./intrinsics.ts";
 import type { Layout } from "./layout.ts";
 import { inComment } from "./names.ts";
 import { literal, PORT_TYPES } from "./types.ts";
@@ -28,6 +30,7 @@ export interface Source {
   readonly parts: ReadonlyMap<number, string>;
   /** Scratch of every thread but the first, behind the arena; null: for one thread only. */
   readonly threadBytes: number | null;
+  readonly cpu: Cpu;
 }
 
 /** The memory that holds these bytes ("arena", "weights" or a table's name), and where they begin in it. */
@@ -63,7 +66,9 @@ function callText(s: Source, call: Call, shared = false): string {
   });
   const args = kernel.args.map((a, i) => {
     const value = call.args[i]!;
-    return value === "flip" ? "0" : literal(a.type, a.type === "i64" ? BigInt(value) : value);
+    return value === "flip"
+      ? flipText(s.cpu)
+      : literal(a.type, a.type === "i64" ? BigInt(value) : value);
   });
   const name = shared ? s.parts.get(call.kernel)! : s.functions[call.kernel];
   const own = shared ? ["thread", "threads"] : [];

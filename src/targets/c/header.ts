@@ -1,6 +1,7 @@
 /** @file The public header of a model in C: sizes, accessors and an example. Valid C99 and C++. */
 import type { Port, Program } from "../../kernel/program.ts";
 import { byteSize, elementCount } from "../../tensor/tensor.ts";
+import type { Cpu } from "./cpu.ts";
 import { identifier, inComment, type Names } from "./names.ts";
 import { literal, PORT_TYPES } from "./types.ts";
 
@@ -15,6 +16,7 @@ export interface CPort {
 }
 
 export interface HeaderFacts {
+  readonly cpu: Cpu;
   readonly program: Program;
   /** File name without extension. */
   readonly file: string;
@@ -111,6 +113,9 @@ int ${prefix}_step(${memory}, int index, int thread, int threads);
 `;
 }
 
+const march = ({ flags }: Cpu): string =>
+  flags.length === 0 ? "-march=native or your chip's" : `\n * ${flags.join(" ")}`;
+
 /** The text of the header. */
 export function emitHeader(facts: HeaderFacts): string {
   const { program, prefix, ports, arenaBytes, weightsBytes } = facts;
@@ -127,7 +132,7 @@ export function emitHeader(facts: HeaderFacts): string {
  *
 ${example(facts)} *
  * Compile ${file}.c as gnu99 or later with GCC 9 or Clang 10 or later, for a little-endian
- * machine. Useful flags: -O3 -fno-math-errno (else link with -lm), -march=native or your chip's.
+ * machine. Useful flags: -O3 -fno-math-errno (else link with -lm), ${march(facts.cpu)}.
  * Sums of products may use fused multiply-add: GCC 12 or later does so with -ffp-contract=fast, its
  * default, Clang with -ffp-contract=on, its default. With -ffp-contract=off, which older GCC needs,
  * the bits are the same on every machine. Never -ffast-math.
@@ -152,7 +157,7 @@ enum {
 
 /* Memory for one instance; it need not be cleared. Addresses are multiples of the alignment. */
 #define ${P}_ARENA_BYTES ((size_t)${arenaBytes})
-#define ${P}_ALIGNMENT 16
+#define ${P}_ALIGNMENT ${facts.cpu.vectorBytes}
 ${about}
 /* Call once per arena. */
 int ${prefix}_init(void *arena${weights});

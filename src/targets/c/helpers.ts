@@ -1,10 +1,17 @@
 /** @file The small C functions kernels call for what C has no operator for; each is written once. */
 import { type Elem, elemOf, isVector, type KType, lanesOf } from "../../kernel/ir.ts";
+import { type Cpu, cpuOf } from "./cpu.ts";
 import { cType } from "./types.ts";
 
 /** The helper functions of one file, in order of definition. */
 export class Helpers {
   private readonly texts = new Map<string, string>();
+  /** The processor the file is for. */
+  readonly cpu: Cpu;
+
+  constructor(cpu: Cpu = cpuOf("portable")) {
+    this.cpu = cpu;
+  }
 
   /** Defines a function the first time its name is met; helpers used by `make` come before it. */
   once(name: string, make: () => string): string {

@@ -17,7 +17,7 @@ import { mathInstance } from "../../kernel/math/index.ts";
 import { writesOf } from "../../kernel/walk.ts";
 import { invariant } from "../../util/errors.ts";
 import { fillText, loadText, storeText } from "./access.ts";
-import { binaryText, selectText, unaryText } from "./arithmetic.ts";
+import { binaryText, clampText, selectText, unaryText } from "./arithmetic.ts";
 import {
   castText,
   dot8Text,
@@ -101,10 +101,22 @@ function plain(w: Writer, x: Extract<Expr, { kind: "binary" }>): string {
   return `(${term(x.a, true)} ${op === "add" ? "+" : "-"} ${term(x.b, false)})`;
 }
 
+/** The smaller or larger of a value and a constant. */
+function clamp(w: Writer, x: Extract<Expr, { kind: "binary" }>): string | null {
+  const { op, type, a, b } = x;
+  if ((op !== "min" && op !== "max") || !isFloatElem(elemOf(type)) || b.kind !== "const")
+    return null;
+  const value = Number(b.value);
+  if (Number.isNaN(value)) return null;
+  return clampText(w.h, op, type, expr(w, a), { text: expr(w, b), value });
+}
+
 function binary(w: Writer, x: Extract<Expr, { kind: "binary" }>, rounded: boolean): string {
   const { op } = x;
   if (op === "mul" && isFloatElem(elemOf(x.type))) return product(w, x, rounded);
   if (isPlain(w, x)) return plain(w, x);
+  const clamped = clamp(w, x);
+  if (clamped !== null) return clamped;
   const keeps = !COMPARISONS.has(op) && op !== "div";
   return binaryText(w.h, op, x.a.type, expr(w, x.a, keeps), expr(w, x.b, keeps));
 }
@@ -147,8 +159,8 @@ function expr(w: Writer, e: Expr, rounded = true): string {
     shuffle: (x) => shuffleText(h, x.type, x.indices, expr(w, x.a), expr(w, x.b)),
     narrow: (x) => narrowText(h, x.a.type, x.type, x.signed, expr(w, x.a), expr(w, x.b)),
     extmul: (x) => extmulText(h, x.a.type, x.type, x.half, expr(w, x.a), expr(w, x.b)),
-    dot16: (x) => dot16Text(h, expr(w, x.a), expr(w, x.b)),
-    dot8: (x) => dot8Text(h, expr(w, x.a), expr(w, x.b), expr(w, x.acc)),
+    dot16: (x) => dot16Text(h, x.a.type, expr(w, x.a), expr(w, x.b)),
+    dot8: (x) => dot8Text(h, x.a.type, expr(w, x.a), expr(w, x.b), expr(w, x.acc)),
     call: (x) => `${callMath(h, x.fn, x.type)}(${x.args.map((a) => expr(w, a)).join(", ")})`,
   };
   return visit(table, e);

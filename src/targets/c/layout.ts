@@ -82,7 +82,8 @@ function movedSegments(program: Program, uses: readonly Use[]): Set<number> {
   }
 }
 
-export function planLayout(program: Program): Layout {
+/** `align`: a power of two, at least 16; places keep what alignment their addresses have up to it. */
+export function planLayout(program: Program, align = 16): Layout {
   const uses = [
     ...[...program.init, ...program.steps].flatMap((c) => callUses(program, c)),
     ...program.inputs.map((p) => portUse(p, true)),
@@ -101,8 +102,8 @@ export function planLayout(program: Program): Layout {
   const starts: number[] = [];
   let arenaBytes = 0;
   for (const s of stretches) {
-    starts.push(arenaBytes + (s.begin % 16));
-    arenaBytes = alignUp(arenaBytes + (s.begin % 16) + (s.end - s.begin), 16);
+    starts.push(arenaBytes + (s.begin % align));
+    arenaBytes = alignUp(arenaBytes + (s.begin % align) + (s.end - s.begin), align);
   }
   const inArena = (u: Stretch): number => {
     const i = stretches.findIndex((s) => inside(u, s));
@@ -116,7 +117,7 @@ export function planLayout(program: Program): Layout {
       if (home !== undefined) return { segment: home.segment, offset: address - home.begin };
       return { segment: null, offset: inArena(u) };
     },
-    arenaBytes: Math.max(arenaBytes, 16),
+    arenaBytes: Math.max(arenaBytes, align),
     used: [...used, ...moved].sort((a, b) => a - b),
     copied: [...moved].map((i) => ({
       segment: i,
