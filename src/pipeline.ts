@@ -11,13 +11,18 @@ import { cleanup, type RunPassesOptions, runPasses, toExchange, toTarget } from 
 import { type CompileResult, compileGraph } from "./plan/compile.ts";
 import { type Capabilities, WASM } from "./primitives/capabilities.ts";
 import { primitives } from "./primitives/index.ts";
-import { coefficientsFor, costModel } from "./select/costs.ts";
+import { type CostModel, coefficientsFor, costModel } from "./select/costs.ts";
+import { type SizeLimits, withinLimits } from "./select/limits.ts";
+import type { Pin } from "./select/pins.ts";
+import { type DeviceProfile, measuredTimes } from "./select/profile.ts";
 import {
   type Explanation,
   type Optimum,
   type SelectOptions,
   selectOptimal,
 } from "./select/select.ts";
+import { candidateSizes } from "./select/sizes.ts";
+import { emitModule } from "./targets/wasm/module.ts";
 import type { Tensor } from "./tensor/tensor.ts";
 import { type Diagnostic, invariant, UserError } from "./util/errors.ts";
 
@@ -61,8 +66,12 @@ export const targetGraph = (graph: Graph, options: RunPassesOptions = {}): Graph
 export interface CompileModelOptions extends RunPassesOptions {
   /** What kernels are written for; default: WebAssembly. */
   readonly caps?: Capabilities;
-  /** Measured times, pins and the like; default: the times of the fitted cost model. */
-  readonly selection?: SelectOptions;
+  /** Times measured on this machine; default: those of the fitted cost model. */
+  readonly profile?: DeviceProfile;
+  /** Candidates fixed for layers, by name. */
+  readonly pins?: readonly Pin[];
+  /** What the plan may take at most; code is that of the WebAssembly module. */
+  readonly limits?: SizeLimits;
 }
 
 export interface CompiledModel extends CompileResult {
@@ -72,14 +81,40 @@ export interface CompiledModel extends CompileResult {
 
 /** Clean graph to program: the fastest selection of primitives, as far as the cost model knows. */
 export function compile(graph: Graph, options: CompileModelOptions = {}): CompiledModel {
-  const { caps = WASM, selection = {} } = options;
-  const costs = selection.costs ?? costModel(new Map(), coefficientsFor(caps.name));
+  const target = targetGraph(graph, options);
+  const { limits } = options;
+  if (limits === undefined) return compileAt(target, options);
+  const sizesOf = candidateSizes();
+  const costs = costsFor(options);
+  return withinLimits(limits, ({ memory, code }) => {
+    const compiled = compileAt(target, options, (node, candidate) => {
+      const sizes = sizesOf(node, candidate);
+      return memory * sizes.memory + code * sizes.code;
+    });
+    const { program, nodes } = compiled;
+    const ns = nodes.reduce((sum, n) => sum + costs.estimate(n.choice, n.candidate).ns, 0);
+    const { codeBytes } = emitModule(program);
+    return { ...compiled, ns, memoryBytes: program.memoryBytes, codeBytes };
+  });
+}
+
+const costsFor = ({ caps = WASM, profile }: CompileModelOptions): CostModel =>
+  costModel(profile && measuredTimes(profile), coefficientsFor(caps.name));
+
+function compileAt(
+  target: Graph,
+  options: CompileModelOptions,
+  surcharge?: SelectOptions["surcharge"],
+): CompiledModel {
+  const { caps = WASM, pins = [] } = options;
+  const costs = costsFor(options);
+  const priced = surcharge === undefined ? {} : { surcharge };
   const chosen: { optimum?: Optimum } = {};
-  const compiled = compileGraph(targetGraph(graph, options), {
+  const compiled = compileGraph(target, {
     primitives,
     caps,
     select: (network) => {
-      chosen.optimum = selectOptimal(network, { ...selection, costs });
+      chosen.optimum = selectOptimal(network, { costs, pins, ...priced });
       return chosen.optimum.selection;
     },
   });

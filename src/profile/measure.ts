@@ -27,7 +27,7 @@ export interface MeasureOptions {
 }
 
 /** A candidate expected to take this many times as long as the best one is not measured. */
-const HOPELESS = 6;
+const HOPELESS = 3;
 const MAX_PLANS = 40;
 const REPEATS = 3;
 
