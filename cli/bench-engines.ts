@@ -2,9 +2,10 @@
 import { type Graph, typeOf } from "../src/graph/graph.ts";
 import { interpret } from "../src/graph/interpret.ts";
 import { cleanGraph, compile, toOnnx } from "../src/pipeline.ts";
-import { createSession, type Session } from "../src/runtime/session.ts";
+import type { Session } from "../src/runtime/session.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { loadOnnxRuntime, type OrtName } from "./onnxruntime.ts";
+import { openTarget, type TargetName } from "./target.ts";
 
 /** What an engine is given to run. */
 export interface EngineInput {
@@ -43,10 +44,14 @@ const driven = (session: Session, peakBytes: number, feeds: readonly Tensor[]): 
   close: () => session.close(),
 });
 
-async function loadWasm({ graph, feeds }: EngineInput): Promise<Loaded> {
-  const { program } = compile(cleanGraph(graph));
-  return driven(await createSession(program), program.memoryBytes, feeds);
-}
+/** Compiles for a target and opens a session there. */
+const compiled =
+  (target: TargetName) =>
+  async ({ graph, feeds, threads }: EngineInput): Promise<Loaded> => {
+    const { caps, open } = await openTarget(target);
+    const { program } = compile(cleanGraph(graph), { caps });
+    return driven(await open(program, threads), program.memoryBytes, feeds);
+  };
 
 async function loadInterpreter({ graph, feeds }: EngineInput): Promise<Loaded> {
   const run = () => dataOf(interpret(graph, feeds));
@@ -63,7 +68,8 @@ const onnxRuntime = (name: OrtName): Engine => ({
 });
 
 const TABLE = {
-  tersor: { maxThreads: 1, load: loadWasm },
+  tersor: { maxThreads: 1, load: compiled("wasm") },
+  native: { maxThreads: 256, load: compiled("native") },
   interpreter: { maxThreads: 1, load: loadInterpreter },
   "onnxruntime-web": onnxRuntime("onnxruntime-web"),
   "onnxruntime-node": onnxRuntime("onnxruntime-node"),

@@ -9,10 +9,20 @@ import { computeType, ENGINES, type EngineName, type Loaded } from "./bench-engi
 import { bytes, ms, table } from "./format.ts";
 import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
 import { type Machine, machineInfo, measure, timeFor } from "./measure.ts";
-import { type ModelOptions, openForCommand, realNumber, withCommon, withModel } from "./options.ts";
+import {
+  type ModelOptions,
+  openForCommand,
+  realNumber,
+  wholeNumber,
+  withCommon,
+  withModel,
+} from "./options.ts";
+import { openTargetOrWasm, type TargetName, withTarget } from "./target.ts";
 
 interface Options extends CommonOptions, ModelOptions {
   readonly engine: readonly EngineName[];
+  readonly target: TargetName;
+  readonly threads: number;
   readonly seconds: number;
 }
 
@@ -40,11 +50,16 @@ function engineList(text: string): EngineName[] {
 export const benchCommand = (): Command =>
   withCommon(
     withModel(
-      new Command("bench")
-        .description("measure latency and memory, engines in turn, on one thread")
-        .addArgument(new Argument("<models...>", ".onnx or .tflite files"))
-        .option("--engine <list>", `of ${Object.keys(ENGINES).join(", ")}`, engineList, ["tersor"])
-        .option("--seconds <n>", "time for each model and engine", realNumber(0.01), 2),
+      withTarget(
+        new Command("bench")
+          .description("measure latency and memory, engines in turn")
+          .addArgument(new Argument("<models...>", ".onnx or .tflite files"))
+          .option("--engine <list>", `of ${Object.keys(ENGINES).join(", ")}`, engineList, [
+            "tersor",
+          ])
+          .option("--threads <n>", "threads for engines that take more than one", wholeNumber(1), 1)
+          .option("--seconds <n>", "time for each model and engine", realNumber(0.01), 2),
+      ),
     ),
   ).action((paths: string[], options: Options) => bench(paths, options));
 
@@ -57,6 +72,13 @@ async function bench(paths: readonly string[], options: Options): Promise<void> 
   io.print(describe(machine, results, io.width));
 }
 
+/** The engines asked for; ours compiles for the target. */
+async function enginesOf(options: Options, io: Io): Promise<EngineName[]> {
+  const { name } = await openTargetOrWasm(options.target, io);
+  const own = name === "native" ? "native" : "tersor";
+  return options.engine.map((engine) => (engine === "tersor" ? own : engine));
+}
+
 async function benchModel(path: string, options: Options, io: Io): Promise<BenchResult[]> {
   const model = openForCommand(path, options, io);
   const feeds = model.graph.inputs.map((v, i) =>
@@ -64,19 +86,20 @@ async function benchModel(path: string, options: Options, io: Io): Promise<Bench
   );
   const { graph, format } = model;
   const own = format === "onnx" ? { onnx: readBytes(path, "model") } : {};
-  const loaded: Loaded[] = [];
-  for (const engine of options.engine) {
+  const loaded: (Loaded & { readonly engine: EngineName; readonly threads: number })[] = [];
+  for (const engine of await enginesOf(options, io)) {
     io.progress(`${path}: loading into ${engine}`);
-    loaded.push(await ENGINES[engine].load({ graph, ...own, feeds, threads: 1 }));
+    const threads = Math.min(options.threads, ENGINES[engine].maxThreads);
+    const one = await ENGINES[engine].load({ graph, ...own, feeds, threads });
+    loaded.push({ ...one, engine, threads });
   }
   io.progress(`${path}: measuring`);
   const timed = loaded.map(({ run }) => ({ turn: (ms: number) => timeFor(run, ms) }));
   const timings = await measure(timed, options.seconds);
   const dtype = computeType(cleanGraph(graph));
-  const results = loaded.map(({ detail, peakBytes }, i) => {
+  const results = loaded.map(({ engine, threads, detail, peakBytes }, i) => {
     const { p50Ms, p95Ms, runs } = timings[i]!;
-    const engine = options.engine[i]!;
-    return { model: path, engine, detail, dtype, threads: 1, p50Ms, p95Ms, runs, peakBytes };
+    return { model: path, engine, detail, dtype, threads, p50Ms, p95Ms, runs, peakBytes };
   });
   for (const one of loaded) await one.close();
   return results;
@@ -87,11 +110,12 @@ function describe(machine: Machine, results: readonly BenchResult[], width: numb
     basename(r.model),
     r.detail === "" ? r.engine : `${r.engine} (${r.detail})`,
     r.dtype,
+    String(r.threads),
     ms(r.p50Ms),
     ms(r.p95Ms),
     r.peakBytes === null ? "?" : bytes(r.peakBytes),
   ]);
-  const header = ["model", "engine", "type", "p50", "p95", "memory"];
+  const header = ["model", "engine", "type", "threads", "p50", "p95", "memory"];
   const { cpu, cores, os, node } = machine;
-  return `${cpu}, ${cores} cores, ${os}, Node ${node}, one thread\n\n${table([header, ...rows], { width, right: [3, 4, 5], indent: 0 })}`;
+  return `${cpu}, ${cores} cores, ${os}, Node ${node}\n\n${table([header, ...rows], { width, right: [3, 4, 5, 6], indent: 0 })}`;
 }

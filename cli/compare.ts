@@ -35,14 +35,17 @@ import {
   withModel,
 } from "./options.ts";
 import { type PreprocessOptions, preprocessOf, withPreprocess } from "./preprocess-options.ts";
+import { openTarget, openTargetOrWasm, type TargetName, withTarget } from "./target.ts";
 
-const STAGES = ["source", "clean", "target", "wasm"] as const;
+const STAGES = ["source", "clean", "target", "wasm", "native"] as const;
+const USUAL = STAGES.slice(0, 3);
 type Stage = (typeof STAGES)[number];
 
 interface Options extends CommonOptions, ModelOptions, PreprocessOptions {
   readonly stages?: readonly Stage[];
   readonly data?: string;
   readonly row: number;
+  readonly target: TargetName;
   readonly tolerance?: number;
 }
 
@@ -57,18 +60,20 @@ export const compareCommand = (): Command =>
   withCommon(
     withPreprocess(
       withModel(
-        new Command("compare")
-          .description("find the first value in which two models or stages differ")
-          .addArgument(new Argument("<model>", ".onnx or .tflite file"))
-          .addArgument(new Argument("[other]", "a second model; without it, stages of the first"))
-          .option("--stages <list>", `of one model, default ${STAGES.join(",")}`, stageList)
-          .option("--data <path>", "take the input from data instead of at random")
-          .option("--row <n>", "row of --data", wholeNumber(0), 0)
-          .option(
-            "--tolerance <x>",
-            "largest relative difference; more gives exit code 2",
-            realNumber(0),
-          ),
+        withTarget(
+          new Command("compare")
+            .description("find the first value in which two models or stages differ")
+            .addArgument(new Argument("<model>", ".onnx or .tflite file"))
+            .addArgument(new Argument("[other]", "a second model; without it, stages of the first"))
+            .option("--stages <list>", `of one model: ${STAGES.join(", ")}`, stageList)
+            .option("--data <path>", "take the input from data instead of at random")
+            .option("--row <n>", "row of --data", wholeNumber(0), 0)
+            .option(
+              "--tolerance <x>",
+              "largest relative difference; more gives exit code 2",
+              realNumber(0),
+            ),
+        ),
       ),
     ),
   ).action((a: string, b: string | undefined, options: Options) => compareModels(a, b, options));
@@ -99,7 +104,8 @@ async function compareModels(a: string, b: string | undefined, options: Options)
 }
 
 async function compareStages(path: string, options: Options, io: Io): Promise<Step[]> {
-  const stages = options.stages ?? STAGES;
+  const target = await openTargetOrWasm(options.target, io);
+  const stages = options.stages ?? [...USUAL, target.name];
   if (stages.length < 2) {
     throw new UserError("E_ARGUMENT", "one stage cannot be compared", {
       where: "--stages",
@@ -125,7 +131,8 @@ async function traceStage(source: Graph, stage: Stage, feeds: readonly Tensor[])
   const clean = cleanGraph(source);
   if (stage === "clean") return traceInterpreted(clean, feeds);
   const target = targetGraph(clean);
-  return stage === "wasm" ? traceCompiled(target, feeds) : traceInterpreted(target, feeds);
+  if (stage === "target") return traceInterpreted(target, feeds);
+  return traceCompiled(target, feeds, await openTarget(stage));
 }
 
 async function compareTwo(a: string, b: string, options: Options, io: Io): Promise<Step> {

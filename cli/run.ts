@@ -9,7 +9,6 @@ import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import { interpret } from "../src/graph/interpret.ts";
 import { readBytes } from "../src/node.ts";
 import { cleanGraph, compile } from "../src/pipeline.ts";
-import { createSession } from "../src/runtime/session.ts";
 import { dequantizeTensor, quantizeTensor } from "../src/tensor/quant.ts";
 import {
   elementCount,
@@ -25,10 +24,12 @@ import { fit, number, shape, table } from "./format.ts";
 import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
 import { collect, type ModelOptions, openForCommand, withCommon, withModel } from "./options.ts";
 import { type PreprocessOptions, preprocessOf, withPreprocess } from "./preprocess-options.ts";
+import { openTargetOrWasm, type TargetName, withTarget } from "./target.ts";
 
 interface Options extends CommonOptions, ModelOptions, PreprocessOptions {
   readonly input?: readonly string[];
-  readonly engine: "wasm" | "interpreter";
+  readonly engine: "tersor" | "interpreter";
+  readonly target: TargetName;
   readonly out?: string;
 }
 
@@ -36,20 +37,22 @@ export const runCommand = (): Command =>
   withCommon(
     withPreprocess(
       withModel(
-        new Command("run")
-          .description("run a model once and show its outputs")
-          .addArgument(new Argument("<model>", ".onnx or .tflite file"))
-          .option(
-            "--input <name=source>",
-            "random, zeros, a number, or a file (.npy, PNG, JPEG, WAV); default random",
-            collect,
-          )
-          .addOption(
-            new Option("--engine <engine>", "what runs it")
-              .choices(["wasm", "interpreter"])
-              .default("wasm"),
-          )
-          .option("--out <folder>", "write each output there as an .npy file"),
+        withTarget(
+          new Command("run")
+            .description("run a model once and show its outputs")
+            .addArgument(new Argument("<model>", ".onnx or .tflite file"))
+            .option(
+              "--input <name=source>",
+              "random, zeros, a number, or a file (.npy, PNG, JPEG, WAV); default random",
+              collect,
+            )
+            .addOption(
+              new Option("--engine <engine>", "what runs it: the compiled model, or the reference")
+                .choices(["tersor", "interpreter"])
+                .default("tersor"),
+            )
+            .option("--out <folder>", "write each output there as an .npy file"),
+        ),
       ),
     ),
   ).action((path: string, options: Options) => run(path, options));
@@ -59,7 +62,7 @@ async function run(path: string, options: Options): Promise<void> {
   const { graph } = openForCommand(path, options, io);
   const feeds = feedsOf(graph, options, preprocessOf(options));
   const start = performance.now();
-  const { results, engine } = await execute(graph, feeds, options.engine);
+  const { results, engine } = await execute(graph, feeds, options, io);
   const elapsed = performance.now() - start;
   const outputs = results.map((t, i) => ({ name: graph.outputNames[i]!, t }));
   const files =
@@ -89,11 +92,15 @@ async function run(path: string, options: Options): Promise<void> {
 async function execute(
   graph: Graph,
   feeds: readonly Tensor[],
-  engine: Options["engine"],
+  options: Options,
+  io: Io,
 ): Promise<{ readonly results: readonly Tensor[]; readonly engine: string }> {
-  if (engine === "interpreter") return { results: interpret(graph, feeds), engine };
-  const session = await createSession(compile(cleanGraph(graph)).program);
-  return { results: session.run(feeds), engine: `wasm ${session.variant}` };
+  if (options.engine === "interpreter") {
+    return { results: interpret(graph, feeds), engine: options.engine };
+  }
+  const { name, caps, open } = await openTargetOrWasm(options.target, io);
+  const session = await open(compile(cleanGraph(graph), { caps }).program);
+  return { results: session.run(feeds), engine: `${name} ${session.variant}` };
 }
 
 const reals = (t: Tensor): number[] =>

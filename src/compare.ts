@@ -6,9 +6,11 @@ import { withOutputs } from "./compress/quantize/index.ts";
 import { type Graph, type Node, typeOf, type Value } from "./graph/graph.ts";
 import { interpret } from "./graph/interpret.ts";
 import { usesOf } from "./graph/rewrite.ts";
+import type { Program } from "./kernel/program.ts";
 import { compileGraph } from "./plan/compile.ts";
+import { type Capabilities, WASM } from "./primitives/capabilities.ts";
 import { primitives } from "./primitives/index.ts";
-import { createSession } from "./runtime/session.ts";
+import { createSession, type Session } from "./runtime/session.ts";
 import { dequantizeTensor } from "./tensor/quant.ts";
 import { type Tensor, toNumbers } from "./tensor/tensor.ts";
 
@@ -73,11 +75,21 @@ export function traceInterpreted(graph: Graph, feeds: readonly Tensor[]): Trace 
   return traced(graph, results);
 }
 
+/** What compiles and runs models; WebAssembly unless said otherwise. */
+export interface TraceTarget {
+  readonly caps?: Capabilities;
+  readonly open?: (program: Program) => Promise<Session>;
+}
+
 /** Every value of a target graph by compiled code: each is made an output, so nothing is overwritten. */
-export async function traceCompiled(target: Graph, feeds: readonly Tensor[]): Promise<Trace> {
+export async function traceCompiled(
+  target: Graph,
+  feeds: readonly Tensor[],
+  { caps = WASM, open = createSession }: TraceTarget = {},
+): Promise<Trace> {
   const all = target.nodes.flatMap((n) => n.outs);
-  const { program } = compileGraph(withOutputs(target, all), { primitives });
-  const session = await createSession(program);
+  const { program } = compileGraph(withOutputs(target, all), { primitives, caps });
+  const session = await open(program);
   const values = session.run(feeds);
   session.close();
   const at = new Map(all.map((v, i) => [v, i]));

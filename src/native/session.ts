@@ -7,8 +7,8 @@ import { DTYPES } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { InternalError, UserError } from "../util/errors.ts";
 import { buildLibrary } from "./build.ts";
-import { findCompiler } from "./compiler.ts";
-import { importKoffi, type LoadedLibrary, loadLibrary } from "./library.ts";
+import { type LoadedLibrary, loadLibrary } from "./library.ts";
+import { nativeTarget } from "./target.ts";
 import { teamText } from "./team.ts";
 
 export interface NativeOptions {
@@ -65,9 +65,8 @@ export async function createNativeSession(
 ): Promise<Session> {
   const threads = options.threads ?? 1;
   checkThreads(threads);
-  const compiler = findCompiler(options.env);
-  await importKoffi();
-  const source = emitC(program, { weights: "file", threads: true });
+  const { compiler, cpu } = await nativeTarget(options.env);
+  const source = emitC(program, { weights: "file", threads: true, cpu: cpu.name });
   const files = new Map([
     ["model.c", String(source.files.get("model.c"))],
     ["model.h", String(source.files.get("model.h"))],
@@ -80,7 +79,7 @@ export async function createNativeSession(
   weights.bytes.set(source.files.get("model_weights.bin") as Uint8Array);
   const arena = allocate(library, source.arenaBytes + (threads - 1) * source.threadBytes);
   const model = drive(program, functionsOf(library), arena, weights, threads, source.places);
-  const variant = `${compiler.name}${threads === 1 ? "" : `, ${threads} threads`}`;
+  const variant = `${cpu.name}, ${compiler.name}${threads === 1 ? "" : `, ${threads} threads`}`;
   return driveModel(program, { ...model, variant }, () => {
     model.close();
     library.unload();

@@ -24,3 +24,15 @@ export const WASM: Capabilities = {
  * engines run the same module, slower than one made for WASM.
  */
 export const WASM256: Capabilities = { ...WASM, name: "wasm256", vectorBytes: 32 };
+
+/** C for a processor, as src/targets/c/cpu.ts describes it. Portable C may meet one without fused multiply-add. */
+export const capsOfCpu = (cpu: {
+  readonly name: string;
+  readonly vectorBytes: Capabilities["vectorBytes"];
+  readonly registers: number;
+}): Capabilities => ({
+  name: `c-${cpu.name}`,
+  vectorBytes: cpu.vectorBytes,
+  registers: cpu.registers,
+  fma: cpu.name === "portable" ? "some" : "all",
+});

@@ -10,10 +10,15 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** `tersor ...args` in `cwd`, not on a terminal. */
-export function tersor(args: readonly string[], cwd: string = ROOT): Promise<CliResult> {
+/** `tersor ...args` in `cwd`, not on a terminal. `env` adds to the environment. */
+export function tersor(
+  args: readonly string[],
+  cwd: string = ROOT,
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliResult> {
   return new Promise((done, fail) => {
-    const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), ...args], { cwd });
+    const settings = { cwd, env: { ...process.env, ...env } };
+    const child = spawn(process.execPath, [join(ROOT, "cli/main.ts"), ...args], settings);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout.on("data", (d: Buffer) => out.push(d));

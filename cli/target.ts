@@ -1,0 +1,48 @@
+/** @file `--target` and `--threads` of commands that run models: WebAssembly, or code of this machine. */
+import { type Command, Option } from "commander";
+import type { Program } from "../src/kernel/program.ts";
+import { createNativeSession, nativeTarget } from "../src/native/index.ts";
+import { type Capabilities, WASM } from "../src/primitives/capabilities.ts";
+import { createSession, type Session } from "../src/runtime/session.ts";
+import { UserError } from "../src/util/errors.ts";
+import type { Io } from "./io.ts";
+
+export const TARGETS = ["wasm", "native"] as const;
+export type TargetName = (typeof TARGETS)[number];
+
+/** What models are compiled for, and what runs them. */
+export interface Target {
+  readonly name: TargetName;
+  /** Give them to `compile`. */
+  readonly caps: Capabilities;
+  readonly open: (program: Program, threads?: number) => Promise<Session>;
+}
+
+const WASM_TARGET: Target = { name: "wasm", caps: WASM, open: (program) => createSession(program) };
+
+/** Throws UserError E_TARGET where native code cannot be made. */
+export async function openTarget(name: TargetName): Promise<Target> {
+  if (name === "wasm") return WASM_TARGET;
+  const { caps } = await nativeTarget();
+  return { name, caps, open: (program, threads = 1) => createNativeSession(program, { threads }) };
+}
+
+/** The target, or WebAssembly with a remark where native code cannot be made. */
+export async function openTargetOrWasm(name: TargetName, io: Io): Promise<Target> {
+  try {
+    return await openTarget(name);
+  } catch (error) {
+    if (!(error instanceof UserError) || error.code !== "E_TARGET") throw error;
+    const hint = error.hint === undefined ? "" : ` (${error.hint})`;
+    io.note(`no native code: ${error.message}${hint}; going on with WebAssembly`);
+    return WASM_TARGET;
+  }
+}
+
+/** --target. */
+export const withTarget = (command: Command): Command =>
+  command.addOption(
+    new Option("--target <target>", "WebAssembly, or C compiled and loaded on this machine")
+      .choices(TARGETS)
+      .default("wasm"),
+  );
