@@ -9,12 +9,28 @@ import { emitExpr, pushConstant, vectorConstantKey } from "./emit-expr.ts";
 import { emitCopy, emitFill, emitStore } from "./emit-memory.ts";
 import { baseOf, type Emitter, localOf, type Pointer, pushFullAddress } from "./emitter.ts";
 import { FunctionBuilder, type Local } from "./function-builder.ts";
-import { type Loop, type PointerPlan, planPointers, runsAtLeastOnce } from "./pointers.ts";
+import {
+  type Loop,
+  type PointerPlan,
+  planBlockPointers,
+  planPointers,
+  runsAtLeastOnce,
+} from "./pointers.ts";
 
 /** Emits a block; its names end with it. `tail` runs while they are still in scope. */
 export function emitBlock(e: Emitter, body: readonly Stmt[], tail: () => void = () => {}): void {
   const own: Local[] = [];
+  const plans = planBlockPointers(body, e.facts);
+  const outer = e.pointers.length;
   for (const s of body) {
+    for (const plan of plans.get(s) ?? []) {
+      if (e.pointers.some((p) => p.key === plan.key)) continue;
+      pushFullAddress(e, plan.buffer, withConstant(plan.index, plan.anchor));
+      const local = e.f.local("i32");
+      e.f.set(local);
+      e.pointers.push({ key: plan.key, anchor: plan.anchor, offsets: plan.offsets, local });
+      own.push(local);
+    }
     if (s.kind !== "let" && s.kind !== "reg") {
       emitStmt(e, s);
       continue;
@@ -27,6 +43,7 @@ export function emitBlock(e: Emitter, body: readonly Stmt[], tail: () => void = 
     own.push(local);
   }
   tail();
+  e.pointers.length = outer;
   for (const local of own) e.f.release(local);
 }
 

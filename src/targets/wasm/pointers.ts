@@ -4,7 +4,7 @@
  */
 
 import type { Expr, Stmt } from "../../kernel/ir.ts";
-import { eachStmt, operandsOf } from "../../kernel/walk.ts";
+import { eachStmt, operandsOf, readsOf } from "../../kernel/walk.ts";
 import {
   type Affine,
   affineOf,
@@ -81,7 +81,7 @@ function changedBy(s: Loop): Set<string> {
   return names;
 }
 
-function planGroup(uses: readonly Use[], key: string, loop: Loop, facts: Facts): PointerPlan {
+function planGroup(uses: readonly Use[], key: string, facts: Facts, loop?: Loop): PointerPlan {
   const { buffer, index } = uses[0]!;
   const lowest = Math.min(...uses.map((u) => u.index.constant));
   const certain = Math.min(...uses.filter((u) => u.always).map((u) => u.index.constant));
@@ -91,7 +91,45 @@ function planGroup(uses: readonly Use[], key: string, loop: Loop, facts: Facts):
   if (proven && lowest < 0) anchor = Math.min(certain, 0);
   else if (!proven && certain < Number.POSITIVE_INFINITY) anchor = certain;
   else if (!proven) offsets = false;
-  return { buffer, key, index, anchor, offsets, factor: index.terms.get(loop.var)!.factor };
+  const factor = loop === undefined ? 0 : index.terms.get(loop.var)!.factor;
+  return { buffer, key, index, anchor, offsets, factor };
+}
+
+/**
+ * Addresses that a block computes more than once, by the statement that needs each first. What they are made of
+ * cannot change within the block.
+ */
+export function planBlockPointers(
+  body: readonly Stmt[],
+  facts: Facts,
+): ReadonlyMap<Stmt, readonly PointerPlan[]> {
+  const groups = new Map<string, { readonly first: Stmt; readonly uses: Use[] }>();
+  const fixed = (x: Expr): boolean => {
+    const { names, mayFail } = readsOf(x);
+    return !mayFail && ![...names].some((name) => facts.regs.has(name));
+  };
+  for (const s of body) {
+    const uses: Use[] = [];
+    const nested = s.kind === "for" || s.kind === "if";
+    if (!nested) collect([s], facts, true, uses);
+    for (const use of uses) {
+      if (use.index.terms.size === 0) continue;
+      if (![...use.index.terms.values()].every((t) => fixed(t.expr))) continue;
+      const key = pointerKey(use.buffer, use.index);
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, { first: s, uses: [use] });
+      else group.uses.push(use);
+    }
+  }
+  const plans = new Map<Stmt, PointerPlan[]>();
+  for (const [key, { first, uses }] of groups) {
+    if (uses.length < 2) continue;
+    const plan = planGroup(uses, key, facts);
+    const known = plans.get(first);
+    if (known === undefined) plans.set(first, [plan]);
+    else known.push(plan);
+  }
+  return plans;
 }
 
 /** The pointers worth keeping in `loop`, most used first. */
@@ -114,5 +152,5 @@ export function planPointers(loop: Loop, facts: Facts): PointerPlan[] {
   return [...groups.entries()]
     .sort((a, b) => b[1].length - a[1].length)
     .slice(0, MAX_POINTERS)
-    .map(([key, group]) => planGroup(group, key, loop, facts));
+    .map(([key, group]) => planGroup(group, key, facts, loop));
 }
