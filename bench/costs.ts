@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { thisDevice } from "../cli/device.ts";
+import { thisDevice } from "../cli/selection-options.ts";
 import { targetGraph } from "../src/pipeline.ts";
 import { WASM } from "../src/primitives/capabilities.ts";
 import { measureCandidates } from "../src/profile/measure.ts";
@@ -38,19 +38,14 @@ async function measure(name: string, dtype: ModelDType, budgetMs: number): Promi
     console.log(`${name} ${dtype}: not here (${found.missing})`);
     return;
   }
-  let variant = "";
   const start = performance.now();
   const entries = await measureCandidates(targetGraph(found.graph), {
     caps: WASM,
     coefficients: coefficientsFor(WASM.name),
     budgetMs,
-    open: async (program) => {
-      const session = await createSession(program);
-      variant = session.variant;
-      return session;
-    },
+    open: createSession,
   });
-  const device = thisDevice(WASM.name, variant);
+  const device = thisDevice(WASM.name);
   const path = pathOf(WASM.name);
   const before = existsSync(path) ? read(path).entries : [];
   writeFileSync(path, printProfile({ device, entries: mergeEntries(before, entries) }));
@@ -83,7 +78,7 @@ function fit(): void {
     .sort()
     .map((f) => read(join(DEVICES, f)));
   const tables = profiles.map(({ device, entries }) => {
-    console.log(`${device.target} on ${device.cpu}, ${device.engine}, ${device.variant}`);
+    console.log(`${device.target} on ${device.cpu}, ${device.engine}`);
     report(entries);
     return [device.target, fitCoefficients(entries)] as const;
   });

@@ -3,15 +3,18 @@ import { gzipSync } from "node:zlib";
 import { Argument, Command, Option } from "commander";
 import type { Program } from "../src/kernel/program.ts";
 import { cleanGraph, compile } from "../src/pipeline.ts";
+import { WASM } from "../src/primitives/capabilities.ts";
 import { emitC } from "../src/targets/c/emit.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import { UserError } from "../src/util/errors.ts";
+import { describeExplanation } from "./explain.ts";
 import { writeFiles } from "./files.ts";
 import { bytes, table } from "./format.ts";
 import { type CommonOptions, makeIo } from "./io.ts";
 import { type ModelOptions, openForCommand, withCommon, withModel } from "./options.ts";
+import { type SelectionOptions, selectionOptions, withSelection } from "./selection-options.ts";
 
-interface Options extends CommonOptions, ModelOptions {
+interface Options extends CommonOptions, ModelOptions, SelectionOptions {
   readonly out: string;
   readonly target: "wasm" | "c";
   readonly weights: "inline" | "file";
@@ -23,32 +26,39 @@ interface Options extends CommonOptions, ModelOptions {
 
 export const compileCommand = (): Command =>
   withCommon(
-    withModel(
-      new Command("compile")
-        .description("write a model as a .wasm module with its .js loader and .d.ts types, or as C")
-        .addArgument(new Argument("<model>", ".onnx or .tflite file"))
-        .requiredOption("--out <folder>", "where to write")
-        .addOption(
-          new Option("--target <target>", "a WebAssembly module, or C source with a header")
-            .choices(["wasm", "c"])
-            .default("wasm"),
-        )
-        .option("--name <name>", "file name without extension", "model")
-        .addOption(
-          new Option("--weights <where>", "in the module, or in a .bin file beside it")
-            .choices(["inline", "file"])
-            .default("inline"),
-        )
-        .option("--single", "put the module into the .js file")
-        .option("--no-clean", "compile the model as imported")
-        .option("--dry-run", "say what would be written"),
+    withSelection(
+      withModel(
+        new Command("compile")
+          .description(
+            "write a model as a .wasm module with its .js loader and .d.ts types, or as C",
+          )
+          .addArgument(new Argument("<model>", ".onnx or .tflite file"))
+          .requiredOption("--out <folder>", "where to write")
+          .addOption(
+            new Option("--target <target>", "a WebAssembly module, or C source with a header")
+              .choices(["wasm", "c"])
+              .default("wasm"),
+          )
+          .option("--name <name>", "file name without extension", "model")
+          .addOption(
+            new Option("--weights <where>", "in the module, or in a .bin file beside it")
+              .choices(["inline", "file"])
+              .default("inline"),
+          )
+          .option("--single", "put the module into the .js file")
+          .option("--no-clean", "compile the model as imported")
+          .option("--dry-run", "say what would be written"),
+      ),
     ),
   ).action((path: string, options: Options) => compileModel(path, options));
 
 function compileModel(path: string, options: Options): void {
   const io = makeIo(options);
   const { graph } = openForCommand(path, options, io);
-  const { program } = compile(options.clean ? cleanGraph(graph) : graph);
+  const selection = selectionOptions(options, WASM, io);
+  const compiled = compile(options.clean ? cleanGraph(graph) : graph, selection);
+  const { program } = compiled;
+  const explanation = options.explain === true ? compiled.explain() : null;
   const { files, sizes, arenaBytes } =
     options.target === "c" ? asC(program, options) : asWasm(program, options);
   const written = options.dryRun
@@ -66,7 +76,9 @@ function compileModel(path: string, options: Options): void {
     kernels: program.kernels.length,
     steps: program.steps.length,
     artefacts,
+    ...(explanation === null ? {} : { explanation }),
   });
+  if (explanation !== null) io.print(`${describeExplanation(explanation, io.width)}\n`);
   io.print(table(sizeRows(sizes, arenaBytes, options), { width: io.width, right: [1] }));
   for (const file of written) io.print(`${options.dryRun ? "would write" : "wrote"} ${file}`);
   if (options.dryRun) return;

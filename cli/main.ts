@@ -8,6 +8,7 @@ import { compileCommand } from "./compile.ts";
 import { describeError, EXIT } from "./errors.ts";
 import { inspectCommand } from "./inspect.ts";
 import { optimizeCommand } from "./optimize.ts";
+import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
 
 const EXAMPLES = `
@@ -30,6 +31,7 @@ function program(): Command {
     optimizeCommand(),
     compareCommand(),
     benchCommand(),
+    profileCommand(),
   ]) {
     root.addCommand(command);
   }

@@ -13,8 +13,6 @@ export interface ProfileDevice {
   readonly engine: string;
   /** Name of the capabilities that kernels were written for (src/primitives/capabilities.ts). */
   readonly target: string;
-  /** Instructions used: "base", "fma", "dot8" or what the target calls them. */
-  readonly variant: string;
   readonly threads: number;
 }
 
@@ -40,7 +38,7 @@ const MAX_ENTRIES = 100_000;
 const MAX_TEXT = 4096;
 
 export const deviceKey = (d: ProfileDevice): string =>
-  [d.cpu, d.engine, d.target, d.variant, `${d.threads} threads`].join(" | ");
+  [d.cpu, d.engine, d.target, `threads: ${d.threads}`].join(" | ");
 
 export const measuredTimes = (profile: DeviceProfile): MeasuredTimes =>
   new Map(profile.entries.map((e) => [e.key, e.ns]));
@@ -81,16 +79,16 @@ export function checkProfile(json: unknown, where: string): DeviceProfile {
   }
   const { device, entries } = json;
   if (!isRecord(device)) throw refuse(where, "it has no device");
-  const { cpu, engine, target, variant, threads } = device;
-  if (!isText(cpu) || !isText(engine) || !isText(target) || !isText(variant)) {
-    throw refuse(where, "device needs the texts cpu, engine, target and variant");
+  const { cpu, engine, target, threads } = device;
+  if (!isText(cpu) || !isText(engine) || !isText(target)) {
+    throw refuse(where, "device needs the texts cpu, engine and target");
   }
   if (!isCount(threads)) throw refuse(where, "device.threads is no whole number");
   if (!Array.isArray(entries) || entries.length > MAX_ENTRIES) {
     throw refuse(where, `entries is no list of at most ${MAX_ENTRIES}`);
   }
   return {
-    device: { cpu, engine, target, variant, threads },
+    device: { cpu, engine, target, threads },
     entries: entries.map((row: unknown, i) => entryOf(row, i, where)),
   };
 }
