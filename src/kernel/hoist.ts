@@ -1,5 +1,5 @@
 /** @file Moves what a loop does not change in front of it, as far out as it may go. */
-import type { Expr, Kernel, Stmt } from "./ir.ts";
+import { type Expr, isVector, type Kernel, type Stmt } from "./ir.ts";
 import {
   constI32,
   freshNames,
@@ -35,6 +35,8 @@ const MOST_LOADS = 12;
 class LoopMover {
   readonly outside: Stmt[] = [];
   private loads = 0;
+  /** Vectors from memory would become parameters of an outlined body. */
+  private readonly keepsVectors: boolean;
   private readonly writes: Writes;
   private readonly names = new Map<string, string>();
   private readonly fresh: (hint: string) => string;
@@ -43,11 +45,13 @@ class LoopMover {
     this.writes = writesOf(h.kernel, loop.body);
     this.writes.names.add(loop.var);
     this.fresh = h.fresh;
+    this.keepsVectors = loop.tag === "outline";
   }
 
   private canMove(e: Expr, place: Place): boolean {
     const r = readsOf(e);
     if (place === "maybe" && (r.mayFail || r.calls)) return false;
+    if (this.keepsVectors && r.buffers.size > 0 && isVector(e.type)) return false;
     if (r.buffers.size > 0 && this.loads >= MOST_LOADS) return false;
     for (const n of r.names) if (this.writes.names.has(n)) return false;
     for (const b of r.buffers) if (this.writes.buffers.has(b)) return false;
