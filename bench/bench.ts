@@ -128,13 +128,17 @@ async function runCase(
     seconds,
   );
   for (const { host } of ready) await host.unload();
+  const failed = right.flatMap(({ host: { run, failure } }): Refused[] =>
+    failure === null ? [] : [{ ...facts, run: run.id, reason: failure }],
+  );
   const measured = ready.map((one, i): Measured => {
     const { detail, peakBytes, loadMs } = one.answer;
-    const timing = timings[right.indexOf(one)] ?? null;
+    const timed = timings[right.indexOf(one)];
+    const timing = timed === undefined || one.host.failure !== null ? null : timed;
     const run = one.host.run.id;
     return { ...facts, run, detail, peakBytes, loadMs, difference: differences[i]!, timing };
   });
-  return { measured, refused };
+  return { measured, refused: [...refused, ...failed] };
 }
 
 const feedsOf = (graph: Graph): Tensor[] =>

@@ -19,11 +19,11 @@ export interface Measured extends CaseFacts {
   readonly loadMs: number;
   /** Largest difference from the reference results, over their largest magnitude. */
   readonly difference: number;
-  /** Null: the results were wrong. */
+  /** Null: the results were wrong, or the engine failed. */
   readonly timing: Timing | null;
 }
 
-/** An engine that did not take a case, and why. */
+/** An engine that did not take a case, or failed at it, and why. */
 export interface Refused extends CaseFacts {
   readonly run: string;
   readonly reason: string;

@@ -1,5 +1,6 @@
 /** @file A benchmark's results as Markdown. */
 
+import { TOLERANCE } from "./compare-results.ts";
 import { DTYPES, type ModelDType } from "./models/index.ts";
 import {
   type BenchReport,
@@ -24,7 +25,7 @@ export const digits = (x: number): string =>
 
 function cell(m: Measured | undefined): string {
   if (m === undefined) return "";
-  if (m.timing === null) return "wrong";
+  if (m.timing === null) return m.difference > TOLERANCE[m.dtype] ? "wrong" : "failed";
   const { p10Ms, p50Ms, p90Ms } = m.timing;
   return `${digits(p50Ms)} (${digits(p10Ms)}-${digits(p90Ms)})`;
 }
@@ -135,7 +136,7 @@ export function markdownOf(report: BenchReport): string {
     figures(report),
     agreement(report),
     `Targets\n\n${markdownTable(["figure", "target", "measured", ""], targets, 4)}\n`,
-    list("Not taken by an engine", notes),
+    list("Not timed", notes),
     list("Models that are not here", missing),
   ].join("");
 }
