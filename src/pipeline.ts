@@ -99,7 +99,7 @@ export function compile(graph: Graph, options: CompileModelOptions = {}): Compil
 }
 
 const costsFor = ({ caps = WASM, profile }: CompileModelOptions): CostModel =>
-  costModel(profile && measuredTimes(profile), coefficientsFor(caps.name));
+  costModel(profile && measuredTimes(profile.entries), coefficientsFor(caps.name));
 
 function compileAt(
   target: Graph,

@@ -40,8 +40,8 @@ const MAX_TEXT = 4096;
 export const deviceKey = (d: ProfileDevice): string =>
   [d.cpu, d.engine, d.target, `threads: ${d.threads}`].join(" | ");
 
-export const measuredTimes = (profile: DeviceProfile): MeasuredTimes =>
-  new Map(profile.entries.map((e) => [e.key, e.ns]));
+export const measuredTimes = (entries: readonly ProfileEntry[]): MeasuredTimes =>
+  new Map(entries.map((e) => [e.key, e.ns]));
 
 /** The entries of both; the later one counts where both have one. */
 export function mergeEntries(

@@ -54,6 +54,8 @@ export interface Explanation {
 
 export interface Optimum {
   readonly selection: Selection;
+  /** Time of the whole network; surcharges are not part of it. */
+  readonly predictedNs: number;
   readonly explain: () => Explanation;
 }
 
@@ -75,8 +77,23 @@ export function selectOptimal(network: Network, options: SelectOptions = {}): Op
   const selection = problem.decode(solution.choices);
   return {
     selection,
+    predictedNs: predictedNs(network, costs, selection),
     explain: () => explain(network, costs, problem, solution, selection),
   };
+}
+
+/** The predicted time of a selection, conversions included. */
+export function predictedNs(network: Network, costs: CostModel, selection: Selection): number {
+  let sum = 0;
+  network.nodes.forEach((node, n) => {
+    sum += costs.estimate(node, node.candidates[selection.choices[n]!]!).ns;
+  });
+  for (const { value, from, to, candidate } of selection.conversions) {
+    if (network.isConstant(value)) continue;
+    const node = network.conversions(value, from, to);
+    sum += costs.estimate(node, node.candidates[candidate]!).ns;
+  }
+  return sum;
 }
 
 function explain(

@@ -1,0 +1,154 @@
+/**
+ * @file The truth about selection: `node bench/selection.ts [MODEL[:DTYPE]...]` times, in one interleaved run,
+ * the plan that the selector makes of measured times, the one it makes of the fitted model, and for every family
+ * of algorithms the best plan that uses it wherever it applies. Prints predicted beside measured. Reads
+ * devices/wasm.json, or measures first with --measure.
+ */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import type { Graph } from "../src/graph/graph.ts";
+import { measureLatencies } from "../src/optimize/evaluate.ts";
+import { targetGraph } from "../src/pipeline.ts";
+import { compileGraph } from "../src/plan/compile.ts";
+import { WASM } from "../src/primitives/capabilities.ts";
+import { primitives } from "../src/primitives/index.ts";
+import { measureCandidates } from "../src/profile/measure.ts";
+import { createSession, type Session } from "../src/runtime/session.ts";
+import { type CostModel, coefficientsFor, costModel } from "../src/select/costs.ts";
+import type { Network } from "../src/select/network.ts";
+import { measuredTimes, parseProfile } from "../src/select/profile.ts";
+import { selectOptimal } from "../src/select/select.ts";
+import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
+
+const DEVICE = resolve(import.meta.dirname, "../devices/wasm.json");
+/** Plans predicted to take longer than this many times the best are not timed. */
+const HOPELESS = 3;
+
+interface Plan {
+  readonly name: string;
+  readonly predictedMs: number;
+  /** Identifies the plan. */
+  readonly choices: string;
+  /** Null: hopeless. */
+  readonly session: Session | null;
+}
+
+/** Families of nodes that multiply and accumulate. */
+function familiesOf({ nodes }: Network): string[] {
+  const found = nodes
+    .filter((n) => n.node.op.cost !== undefined)
+    .flatMap((n) => n.candidates.map((c) => c.family));
+  return [...new Set(found)].sort();
+}
+
+async function planOf(
+  graph: Graph,
+  name: string,
+  costs: CostModel,
+  family: string | null,
+  limitMs: number,
+): Promise<Plan> {
+  let predictedMs = 0;
+  const { program, nodes } = compileGraph(graph, {
+    primitives,
+    select: (network) => {
+      const only = selectOptimal(network, {
+        costs,
+        surcharge: (node, c) =>
+          family === null ||
+          c.family === family ||
+          node.candidates.every((o) => o.family !== family)
+            ? 0
+            : Number.POSITIVE_INFINITY,
+      });
+      predictedMs = only.predictedNs / 1e6;
+      return only.selection;
+    },
+  });
+  const session = predictedMs > limitMs ? null : await createSession(program);
+  const choices = nodes.map((n) => n.implementation).join();
+  return { name, predictedMs, choices, session };
+}
+
+function networkOf(graph: Graph): Network {
+  const seen: Network[] = [];
+  const costs = costModel();
+  compileGraph(graph, {
+    primitives,
+    select: (network) => {
+      seen.push(network);
+      return selectOptimal(network, { costs }).selection;
+    },
+  });
+  return seen[0]!;
+}
+
+async function compare(name: string, dtype: ModelDType, fresh: boolean): Promise<void> {
+  const found = await MODELS.find((m) => m.name === name)!.load(dtype);
+  if ("missing" in found) return console.log(`${name} ${dtype}: not here`);
+  const graph = targetGraph(found.graph);
+  const coefficients = coefficientsFor(WASM.name);
+  const entries = fresh
+    ? await measureCandidates(graph, {
+        caps: WASM,
+        coefficients,
+        open: createSession,
+        budgetMs: 400,
+      })
+    : parseProfile(readFileSync(DEVICE, "utf8"), DEVICE).entries;
+  const measured = costModel(measuredTimes(entries), coefficients);
+  const best = await planOf(graph, "selected", measured, null, Number.POSITIVE_INFINITY);
+  const limit = HOPELESS * best.predictedMs;
+  const model = await planOf(
+    graph,
+    "selected by model",
+    costModel(),
+    null,
+    Number.POSITIVE_INFINITY,
+  );
+  const plans = [best, model];
+  for (const family of familiesOf(networkOf(graph))) {
+    plans.push(await planOf(graph, family, measured, family, limit));
+  }
+  report(`${name} ${dtype}`, plans);
+}
+
+function report(title: string, plans: readonly Plan[]): void {
+  const first = (p: Plan): Plan => plans.find((q) => q.choices === p.choices)!;
+  const timed = plans.flatMap((p) =>
+    p.session === null || first(p) !== p ? [] : [{ ...p, session: p.session }],
+  );
+  const times = measureLatencies(timed.map((p) => p.session));
+  const mine = times[0]!.p50Ms;
+  console.log(title);
+  for (const plan of plans) {
+    if (first(plan) !== plan) {
+      console.log(`  ${plan.name.padEnd(20)} the same plan as ${first(plan).name}`);
+      continue;
+    }
+    const at = timed.findIndex((p) => p.name === plan.name);
+    const predicted = plan.predictedMs.toFixed(4).padStart(10);
+    if (at < 0) {
+      console.log(`  ${plan.name.padEnd(20)} predicted ${predicted} ms, not timed`);
+      continue;
+    }
+    const { p50Ms, lowMs } = times[at]!;
+    const off = (100 * (plan.predictedMs / p50Ms - 1)).toFixed(0);
+    console.log(
+      `  ${plan.name.padEnd(20)} predicted ${predicted} ms, measured ${p50Ms.toFixed(4).padStart(10)} ms (least ${lowMs.toFixed(4)}), off by ${off.padStart(3)} %, selected is ${(p50Ms / mine).toFixed(3)}x as fast`,
+    );
+  }
+  for (const { session } of plans) session?.close();
+}
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { measure: { type: "boolean", default: false } },
+});
+for (const text of positionals.length === 0 ? MODELS.map((m) => m.name) : positionals) {
+  const [name = "", only] = text.split(":");
+  for (const dtype of DTYPES) {
+    if (only === undefined || only === dtype) await compare(name, dtype, values.measure);
+  }
+}
