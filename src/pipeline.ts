@@ -75,6 +75,8 @@ export interface CompileModelOptions extends RunPassesOptions {
 }
 
 export interface CompiledModel extends CompileResult {
+  /** Predicted time of an inference, in nanoseconds. */
+  readonly predictedNs: number;
   /** Why each layer is computed as it is. Solves the selection again for every layer. */
   readonly explain: () => Explanation;
 }
@@ -85,14 +87,12 @@ export function compile(graph: Graph, options: CompileModelOptions = {}): Compil
   const { limits } = options;
   if (limits === undefined) return compileAt(target, options);
   const sizesOf = candidateSizes();
-  const costs = costsFor(options);
   return withinLimits(limits, ({ memory, code }) => {
     const compiled = compileAt(target, options, (node, candidate) => {
       const sizes = sizesOf(node, candidate);
       return memory * sizes.memory + code * sizes.code;
     });
-    const { program, nodes } = compiled;
-    const ns = nodes.reduce((sum, n) => sum + costs.estimate(n.choice, n.candidate).ns, 0);
+    const { program, predictedNs: ns } = compiled;
     const { codeBytes } = emitModule(program);
     return { ...compiled, ns, memoryBytes: program.memoryBytes, codeBytes };
   });
@@ -120,7 +120,8 @@ function compileAt(
   });
   const { optimum } = chosen;
   invariant(optimum !== undefined, () => "the plan was made without a selection");
-  return { ...compiled, explain: optimum.explain };
+  const { predictedNs, explain } = optimum;
+  return { ...compiled, predictedNs, explain };
 }
 
 /** The bytes of an ONNX file of the graph, in the layout of ONNX (NCHW) wherever operators have one. */

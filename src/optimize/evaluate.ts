@@ -1,8 +1,8 @@
 /** @file Runs a compiled candidate over rows and measures it: outputs, bytes, latency, layers. */
 import type { Graph } from "../graph/graph.ts";
-import { compile } from "../pipeline.ts";
-import type { CompileResult } from "../plan/compile.ts";
+import { type CompiledModel, compile } from "../pipeline.ts";
 import { createSession, type Session } from "../runtime/session.ts";
+import { costModel } from "../select/costs.ts";
 import { emitModule } from "../targets/wasm/module.ts";
 import { dequantizeTensor } from "../tensor/quant.ts";
 import { byteSize, type Tensor, toNumbers } from "../tensor/tensor.ts";
@@ -12,7 +12,7 @@ import type { Bytes, Latency, LayerRow, Rows } from "./types.ts";
 /** A graph compiled and loaded, ready to be measured. */
 export interface Loaded {
   readonly graph: Graph;
-  readonly compiled: CompileResult;
+  readonly compiled: CompiledModel;
   readonly session: Session;
   readonly bytes: Bytes;
 }
@@ -80,38 +80,31 @@ export function measureLatencies(sessions: readonly Session[]): Latency[] {
   }));
 }
 
-/** Measured time of each node of the compiled graph, in milliseconds. */
+/** Measured and predicted time of each node of the compiled graph; `speed` as measureSpeed gives it. */
 export function layerRows(
   loaded: Loaded,
-  predict: (
-    row: Omit<LayerRow, "predictedMs" | "sensitivity">,
-    movedBytes: number,
-    quantised: boolean,
-  ) => number,
+  speed: number,
   sensitivity: (name: string) => number | null,
 ): LayerRow[] {
+  const costs = costModel();
   const { compiled, session } = loaded;
   const steps = session.profile(30);
   return compiled.nodes
     .filter((n) => n.stepCount > 0)
-    .map(({ node, implementation, firstStep, stepCount, ins, outs }) => {
+    .map(({ node, implementation, firstStep, stepCount, ins, outs, choice, candidate }) => {
       const macs = node.op.cost?.(ins, node.attrs, outs).macs ?? 0;
       const constants = node.ins.map((v, i) => (compiled.isConstant(v) ? byteSize(ins[i]!) : 0));
       const weightBytes = constants.reduce((a, b) => a + b, 0);
-      const moved = [...ins, ...outs].reduce((sum, t) => sum + byteSize(t), 0);
-      const row = {
-        name: node.name || node.op.name,
+      const name = node.name || node.op.name;
+      return {
+        name,
         op: node.op.name,
         implementation,
         macs,
         weightBytes,
         measuredMs: steps.slice(firstStep, firstStep + stepCount).reduce((s, x) => s + x.ms, 0),
-      };
-      const quantised = ins[0]?.quant !== undefined;
-      return {
-        ...row,
-        predictedMs: predict(row, moved, quantised),
-        sensitivity: sensitivity(row.name),
+        predictedMs: (speed * costs.estimate(choice, candidate).ns) / 1e6,
+        sensitivity: sensitivity(name),
       };
     });
 }

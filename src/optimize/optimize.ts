@@ -22,7 +22,7 @@ import {
   proportion,
   relativeErrors,
 } from "./metrics.ts";
-import { measureRates, predictMs } from "./predict.ts";
+import { measureSpeed, scaleExplanation } from "./predict.ts";
 import {
   isFloatModel,
   mixedRecipe,
@@ -36,7 +36,6 @@ import type {
   BaselineReport,
   CandidateReport,
   Latency,
-  LayerRow,
   Limits,
   OptimizeEvent,
   OptimizeReport,
@@ -236,7 +235,7 @@ class Run {
     const chosen = choose(candidates, options.objective ?? "size");
     const at = chosen === null ? -1 : candidates.indexOf(chosen);
     const kept = this.candidates[at];
-    const layers = await this.layers(kept?.loaded ?? baseline);
+    const { layers, selection } = await this.layers(kept?.loaded ?? baseline);
     const report: OptimizeReport = {
       model: options.model,
       tersor: options.version,
@@ -253,6 +252,7 @@ class Run {
       candidates,
       chosen,
       layers,
+      selection,
       findings: describeFindings(base, chosen, candidates, options.limits),
     };
     return {
@@ -275,14 +275,12 @@ class Run {
     };
   }
 
-  private async layers(loaded: Loaded): Promise<LayerRow[]> {
+  /** Times of every layer, and why it is computed as it is. */
+  private async layers(loaded: Loaded): Promise<Pick<OptimizeReport, "layers" | "selection">> {
     this.stage("measuring every layer");
-    const rates = await measureRates();
-    return layerRows(
-      loaded,
-      (row, moved, quantised) => predictMs(rates, row.macs, moved, quantised),
-      (name) => this.sensitivities.get(name) ?? null,
-    );
+    const speed = await measureSpeed();
+    const layers = layerRows(loaded, speed, (name) => this.sensitivities.get(name) ?? null);
+    return { layers, selection: scaleExplanation(loaded.compiled.explain(), speed) };
   }
 }
 

@@ -1,4 +1,5 @@
 /** @file The words of an optimisation: what goes in, what is measured, what comes out. JSON-ready. */
+import type { Explanation } from "../select/select.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { MetricName, MetricValue } from "./metrics.ts";
 
@@ -95,6 +96,8 @@ export interface OptimizeReport {
   /** Null when no candidate is within the limits. */
   readonly chosen: CandidateReport | null;
   readonly layers: readonly LayerRow[];
+  /** Why each of these layers is computed as it is; times predicted for this machine. */
+  readonly selection: Explanation;
   /** Differences that the measurement supports, as sentences. */
   readonly findings: readonly string[];
 }

@@ -4,6 +4,7 @@ import { layerBars } from "./bars.ts";
 import { asGiven, bytes, decimalsFor, fixed, METRICS, powerOfTen } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { type Point, type ScatterOptions, scatter } from "./scatter.ts";
+import { selectionSection } from "./selection.ts";
 import { STYLE } from "./style.ts";
 import { candidateTable, capital, layerTable, summaryTable } from "./tables.ts";
 import { limitPhrases, verdict } from "./verdict.ts";
@@ -25,6 +26,7 @@ ${chosen === null ? NOTHING : summaryTable(baseline, chosen)}
 ${findings(report.findings)}
 <section><h2>Candidates</h2>${charts(report)}${candidateTable(report)}</section>
 ${layers(report)}
+${selectionSection(report.selection)}
 ${method(report)}
 </main>`;
   const head = html`<!doctype html>

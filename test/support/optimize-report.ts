@@ -1,5 +1,7 @@
 /** @file A report with every feature the page shows; the numbers are made up, but consistent. */
+
 import type { CandidateReport, LayerRow, OptimizeReport } from "../../src/optimize/types.ts";
+import type { Explanation, PricedCandidate } from "../../src/select/select.ts";
 
 const latency = (p50Ms: number): CandidateReport["latency"] => ({
   p50Ms,
@@ -96,6 +98,31 @@ const layers: readonly LayerRow[] = Array.from({ length: 24 }, (_, i): LayerRow 
   };
 });
 
+const priced = (name: string, family: string, ms: number): PricedCandidate => ({
+  name,
+  family,
+  ns: 1e6 * ms,
+  measured: false,
+});
+
+const selection: Explanation = {
+  layers: layers.map((l, i) => {
+    const chosen = priced(l.implementation, "igemm", l.predictedMs);
+    const others = [
+      priced("conv_winograd_2x2", "winograd", l.predictedMs * (1.2 + (i % 4) / 5)),
+      priced("conv_default", "default", l.predictedMs * 14),
+    ];
+    const [first] = others;
+    const runnerUp = i % 6 === 5 ? null : { candidate: first!, gapNs: first!.ns - chosen.ns };
+    return { name: l.name, op: l.op, chosen, others: runnerUp === null ? [] : others, runnerUp };
+  }),
+  conversions: [
+    { name: "conv2d_3.tmp_0: plain to nchw", primitive: "relayout", ns: 4200, measured: false },
+  ],
+  predictedNs: 1e6 * layers.reduce((sum, l) => sum + l.predictedMs, 0) + 4200,
+  gapNs: 0,
+};
+
 export const sampleReport: OptimizeReport = {
   model: "ch_ppocr_mobile_v2.0_cls_infer.onnx",
   tersor: "0.0.0",
@@ -122,6 +149,7 @@ export const sampleReport: OptimizeReport = {
   candidates,
   chosen: candidates[2]!,
   layers,
+  selection,
   findings: [
     "int8, min-max loses 1.45 points against int8 on the same rows (95 % interval 0.51 to 2.39).",
     "Keeping two layers in float32 changes top-1 by less than these 900 rows can show.",
