@@ -21,6 +21,36 @@ export const int = (t: KType, value: number | bigint): Expr =>
 export const toBits = (x: Expr): Expr => cast(bitsType(x.type), "bits", x);
 export const fromBits = (type: KType, x: Expr): Expr => cast(type, "bits", x);
 
+/** 1.5 * 2^23: an f32 of small magnitude added to it leaves its nearest integer in the low bits. */
+const ROUND = 12582912;
+const ROUND_BITS = 0x4b400000;
+
+/** An f32 of magnitude below 2^21 rounded to the nearest integer, and its bits less `ROUND_BITS`. */
+export interface Rounded {
+  readonly float: Expr;
+  readonly bits: Expr;
+}
+
+/** Rounds a * b (f32): a sum costs less than the conversion to integers, which has to mind NaN and overflow. */
+export function roundProduct(m: MathBuilder, a: Expr, b: Expr): Rounded {
+  const shifted = m.let("shifted", fma(a, b, m.num(ROUND)));
+  return { float: m.let("k", sub(shifted, m.num(ROUND))), bits: toBits(shifted) };
+}
+
+/** y * 2^k in f32; NaN in y stays. `wide`: results may be subnormal or overflow. */
+export function scaleByRounded(m: MathBuilder, y: Expr, k: Rounded, wide: boolean): Expr {
+  const { shift, bias } = FIELD.f32;
+  const power = (e: Expr): Expr => {
+    const field = binary("shl", e, shiftBy(y.type, shift));
+    return fromBits(y.type, add(field, int(y.type, bias << shift)));
+  };
+  // What ROUND_BITS adds is shifted out.
+  if (!wide) return mul(y, power(k.bits));
+  const n = m.let("n", sub(k.bits, int(y.type, ROUND_BITS)));
+  const half = m.let("half", binary("shr", n, shiftBy(y.type, 1)));
+  return mul(mul(y, power(half)), power(sub(n, half)));
+}
+
 /** y * 2^k for an integral float k. `wide`: results may be subnormal or overflow. */
 export function scaleByPower(m: MathBuilder, y: Expr, k: Expr, wide: boolean): Expr {
   const { shift, bias } = FIELD[isDouble(y.type) ? "f64" : "f32"];

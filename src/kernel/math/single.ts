@@ -4,7 +4,16 @@
  */
 import { add, binary, fma, max, min, mul, select, sub, unary } from "../build.ts";
 import type { Expr } from "../ir.ts";
-import { abs, copySign, lessThan, poly, scaleByPower, splitPower, whereZero } from "./common.ts";
+import {
+  abs,
+  copySign,
+  lessThan,
+  poly,
+  roundProduct,
+  scaleByRounded,
+  splitPower,
+  whereZero,
+} from "./common.ts";
 import type { MathBuilder } from "./function.ts";
 
 const LN2_HI = 0.693115234375;
@@ -18,11 +27,11 @@ const EXP = [
 
 /** e^x for x in [-104, 89], or with `wide` false in [-87, 88]. */
 export function expCore(m: MathBuilder, x: Expr, wide: boolean): Expr {
-  const k = m.let("k", unary("nearest", mul(x, m.num(Math.LOG2E))));
-  const high = m.let("high", fma(k, m.num(-LN2_HI), x));
-  const r = m.let("r", fma(k, m.num(-LN2_LO), high));
+  const k = roundProduct(m, x, m.num(Math.LOG2E));
+  const high = m.let("high", fma(k.float, m.num(-LN2_HI), x));
+  const r = m.let("r", fma(k.float, m.num(-LN2_LO), high));
   const y = m.let("y", add(m.num(1), fma(mul(r, r), poly(r, EXP), r)));
-  return scaleByPower(m, y, k, wide);
+  return scaleByRounded(m, y, k, wide);
 }
 
 export function exp(m: MathBuilder, x: Expr): Expr {
@@ -32,10 +41,10 @@ export function exp(m: MathBuilder, x: Expr): Expr {
 
 export function exp2(m: MathBuilder, x: Expr): Expr {
   const inside = m.let("x", min(max(x, m.num(-151)), m.num(129)));
-  const k = m.let("k", unary("nearest", inside));
-  const r = m.let("r", mul(sub(inside, k), m.num(Math.LN2)));
+  const k = roundProduct(m, inside, m.num(1));
+  const r = m.let("r", mul(sub(inside, k.float), m.num(Math.LN2)));
   const y = m.let("y", add(m.num(1), fma(mul(r, r), poly(r, EXP), r)));
-  return scaleByPower(m, y, k, true);
+  return scaleByRounded(m, y, k, true);
 }
 
 /** (e^x - 1 - x) / x^2 on |x| <= 0.36. */

@@ -31,7 +31,13 @@ export interface Fold {
   readonly identity: number | bigint;
   /** Each element, mapped; must give the type it is asked for. */
   readonly read: Read;
+  /** The elements take long to compute: one accumulator will do. */
+  readonly slow?: boolean;
+  /** Stands in for `op` where NaN may be passed over. */
+  readonly combine?: (a: Expr, b: Expr) => Expr;
 }
+
+const combined = (f: Fold, a: Expr, b: Expr): Expr => f.combine?.(a, b) ?? binary(f.op, a, b);
 
 /** One group, or several neighbouring ones side by side in the lanes of a vector. */
 export interface Group {
@@ -84,14 +90,14 @@ export const typeOf = (elem: Elem, lanes: number): KType =>
   lanes === 1 ? (elem as KType) : `${elem}x${lanes}`;
 
 const accumulate = (k: KernelBuilder, f: Fold, acc: Expr, index: Expr): void =>
-  k.set(acc, binary(f.op, acc, f.read(index, acc.type)));
+  k.set(acc, combined(f, acc, k.let("x", f.read(index, acc.type))));
 
 /** Folds the lanes of a vector from left to right. */
-function foldLanes(k: KernelBuilder, op: BinaryOp, v: Expr): Expr {
+function foldLanes(k: KernelBuilder, f: Fold, v: Expr): Expr {
   const named = k.let("v", v);
   return range(lanesOf(v.type))
-    .map((lane) => extract(named, lane))
-    .reduce((a, b) => binary(op, a, b));
+    .map((lane) => k.let("lane", extract(named, lane)))
+    .reduce((a, b) => k.let("folded", combined(f, a, b)));
 }
 
 /** A group that lies along the innermost axis (or is one element): vectors run inside it. */
@@ -107,7 +113,7 @@ function rowGroup(
   const whole = vector ? n - (n % LANES) : 0;
   const fold = (f: Fold): Expr => {
     const total = k.reg("acc", constant(typeOf(f.elem, 1), f.identity));
-    const block = n >= LANES * UNROLL ? LANES * UNROLL : LANES;
+    const block = n >= LANES * UNROLL && f.slow !== true ? LANES * UNROLL : LANES;
     const blocks = whole - (whole % block);
     const wide = constant(typeOf(f.elem, LANES), f.identity);
     const accs = range(whole > 0 ? block / LANES : 0).map(() => k.reg("part", wide));
@@ -120,8 +126,8 @@ function rowGroup(
       k.for("i", whole, n, (i) => accumulate(k, f, total, add(row, i)));
     });
     if (accs.length > 0) {
-      const parts = accs.reduce((a, b) => binary(f.op, a, b));
-      k.set(total, binary(f.op, total, foldLanes(k, f.op, parts)));
+      const parts = accs.reduce((a, b) => k.let("parts", combined(f, a, b)));
+      k.set(total, combined(f, total, foldLanes(k, f, parts)));
     }
     return total;
   };

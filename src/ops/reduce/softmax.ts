@@ -1,6 +1,6 @@
 /** @file softmax and log_softmax over one axis, numerically stable: the maximum is taken out first. */
 import { type Arith, defineOp, type Op, type OutQuant } from "../../graph/op.ts";
-import { binary, call, constant, KernelBuilder, mul, sub } from "../../kernel/build.ts";
+import { binary, call, constant, KernelBuilder, lt, mul, select, sub } from "../../kernel/build.ts";
 import { type Expr, elemOf, type Kernel, scalarTypeOf } from "../../kernel/ir.ts";
 import { type DType, isFloat } from "../../tensor/dtype.ts";
 import {
@@ -77,10 +77,10 @@ function emitGroup(
   log: boolean,
 ): void {
   const elem = elemOf(scalarTypeOf(dtype));
-  const top = k.let(
-    "top",
-    group.fold({ op: "max", elem, identity: Number.NEGATIVE_INFINITY, read }),
-  );
+  // A NaN is in the sum of exponentials in any case.
+  const larger = (a: Expr, b: Expr): Expr => select(lt(a, b), b, a);
+  const identity = Number.NEGATIVE_INFINITY;
+  const top = k.let("top", group.fold({ op: "max", elem, identity, read, combine: larger }));
   const shifted: Read = (index, type) => sub(read(index, type), spread(top, type));
   const exp: Read = (index, type) => {
     const e = call("exp", shifted(index, type));
@@ -89,7 +89,7 @@ function emitGroup(
     store(index, named);
     return named;
   };
-  const sum = group.fold({ op: "add", elem, identity: 0, read: exp });
+  const sum = group.fold({ op: "add", elem, identity: 0, read: exp, slow: true });
   if (log) {
     const less = k.let("log", call("log", sum));
     group.each((at, type) => store(at, sub(shifted(at, type(elem)), spread(less, type(elem)))));

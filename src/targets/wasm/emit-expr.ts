@@ -1,5 +1,6 @@
 /** @file Expressions of the kernel IR: code that leaves the value on the stack. */
 
+import { constant } from "../../kernel/build.ts";
 import {
   type ByKind,
   type Elem,
@@ -16,6 +17,7 @@ import { emitBinary, emitCast, emitUnary, extractLane, prefixOf } from "./arithm
 import { emitLoad } from "./emit-memory.ts";
 import { type Emitter, localOf } from "./emitter.ts";
 import { floatBytes } from "./encoder.ts";
+import { type Extreme, extremeOf } from "./extremes.ts";
 import type { FunctionBuilder } from "./function-builder.ts";
 import { callMath } from "./functions.ts";
 
@@ -68,7 +70,21 @@ function emitConstant(e: Emitter, x: Of<"const"> | Of<"lanes">): void {
   else pushConstant(e.f, x);
 }
 
+function emitExtreme(e: Emitter, x: Expr, { op, a, b, addZero }: Extreme): void {
+  const prefix = prefixOf(x.type);
+  push(e, a, b);
+  e.f.op(`${prefix}.${op}`);
+  if (!addZero) return;
+  push(e, constant(x.type, 0));
+  e.f.op(`${prefix}.add`);
+}
+
 function emitBinaryExpr(e: Emitter, x: Of<"binary">): void {
+  const extreme = extremeOf(x);
+  if (extreme !== null) {
+    emitExtreme(e, x, extreme);
+    return;
+  }
   emitExpr(e, x.a);
   emitExpr(e, x.b);
   if (x.a.type === "i64" && x.b.type === "i32") e.f.op("i64.extend_i32_u");
@@ -166,6 +182,11 @@ function handlers(e: Emitter): ByKind<Expr, void> {
     binary: (x) => emitBinaryExpr(e, x),
     fma: (x) => emitFma(e, x),
     select: (x) => {
+      const extreme = extremeOf(x);
+      if (extreme !== null) {
+        emitExtreme(e, x, extreme);
+        return;
+      }
       push(e, x.a, x.b, x.cond);
       f.op(isVector(x.type) ? "v128.bitselect" : "select");
     },

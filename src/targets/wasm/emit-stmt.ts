@@ -142,8 +142,11 @@ function advancePointer(e: Emitter, s: Loop, plan: PointerPlan, pointer: Pointer
   e.f.get(pointer.local).i32(step).op("i32.add").set(pointer.local);
 }
 
-/** Vector constants an innermost loop keeps in locals; more would not fit the vector registers. */
-const MAX_CONSTANTS = 6;
+/**
+ * Vector constants an innermost loop keeps in locals. Engines spill those that do not fit the registers, and a
+ * reload is cheaper than making the constant anew from its halves.
+ */
+const MAX_CONSTANTS = 24;
 
 function hoistConstants(e: Emitter, s: Loop): string[] {
   const found = new Map<string, Expr>();

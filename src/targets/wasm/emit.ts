@@ -1,4 +1,6 @@
 /** @file Kernel -> WebAssembly function: one i32 base address per buffer, then the scalar arguments. */
+
+import { inlineCalls } from "../../kernel/inline-calls.ts";
 import { formOf, type Kernel, type Stmt } from "../../kernel/ir.ts";
 import { narrowVectors } from "../../kernel/narrow-vectors.ts";
 import { prepareKernel } from "../../kernel/transform.ts";
@@ -69,7 +71,7 @@ const preparedKernels = new WeakMap<Kernel, Kernel>();
 
 /** The kernel in vectors of 16 bytes and prepared; remembered: a program is often emitted more than once. */
 function prepared(kernel: Kernel): Kernel {
-  const result = preparedKernels.get(kernel) ?? prepareKernel(narrowVectors(kernel));
+  const result = preparedKernels.get(kernel) ?? prepareKernel(inlineCalls(narrowVectors(kernel)));
   preparedKernels.set(kernel, result);
   return result;
 }
