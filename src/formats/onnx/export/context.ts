@@ -141,7 +141,11 @@ export class ExportContext<A extends Attrs = Attrs> {
   permuted(i: number, perm: readonly number[]): string {
     if (perm.every((p, k) => p === k)) return this.real(i);
     const t = this.constant(i);
-    if (t === undefined) return this.transpose(this.real(i), perm);
+    if (t === undefined) {
+      const moved = this.transpose(this.raw(i), perm);
+      const { dtype, quant } = this.type(i);
+      return quant === undefined ? moved : dequantized(this.w, moved, { dtype, ...quant });
+    }
     const turned = permuted(t, perm);
     const name = this.w.initializer({
       type: tensorType(t.type.dtype, turned.type.shape),

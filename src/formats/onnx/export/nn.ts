@@ -1,6 +1,15 @@
 /** @file Neural-network core operators as ONNX nodes: channels first, fused parts spelled out. */
+import type { LinearAttrs } from "../../../ops/nn/linear.ts";
 import type { DType } from "../../../tensor/dtype.ts";
-import { channelsFirst, channelsLast, type ExportContext, type ExportEntry } from "./context.ts";
+import { elementCount } from "../../../tensor/tensor.ts";
+import {
+  channelsFirst,
+  channelsLast,
+  dequantized,
+  type ExportContext,
+  type ExportEntry,
+  quantized,
+} from "./context.ts";
 import { activate, type ExportTable } from "./elementwise.ts";
 import { type AttributeMap, float, int, ints, text } from "./writer.ts";
 
@@ -72,8 +81,23 @@ const convTranspose: NonNullable<ExportTable["conv_transpose"]> = {
   },
 };
 
+/** Rows of quantised values: moved into rows as integers, so that runtimes see the layer between its scales. */
+function quantizedRows(x: ExportContext<LinearAttrs>): string {
+  const { dtype, shape, quant } = x.type(0);
+  const k = shape.at(-1)!;
+  const rows = x.reshape(x.raw(0), [elementCount(shape) / k, k]);
+  const real = dequantized(x.w, rows, { dtype, ...quant! });
+  const y = x.w.emit("Gemm", [real, x.real(1), ...bias(x, 2)], { transB: int(true) });
+  const active = activate(x.w, y, x.attrs.act, realType(x), x.node.name);
+  const out = x.outType();
+  if (out.quant === undefined) return x.reshape(active, out.shape);
+  return x.reshape(quantized(x.w, active, { dtype: out.dtype, ...out.quant }), out.shape);
+}
+
 const linear: NonNullable<ExportTable["linear"]> = {
+  integers: true,
   run: (x) => {
+    if (x.rank(0) !== 2 && x.type(0).quant !== undefined) return quantizedRows(x);
     let y: string;
     if (x.rank(0) === 2) {
       y = x.w.emit("Gemm", [x.real(0), x.real(1), ...bias(x, 2)], { transB: int(true) });
@@ -81,7 +105,7 @@ const linear: NonNullable<ExportTable["linear"]> = {
       y = x.w.emit("MatMul", [x.real(0), x.permuted(1, [1, 0])]);
       for (const b of bias(x, 2)) y = x.w.emit("Add", [y, b]);
     }
-    return activate(x.w, y, x.attrs.act, realType(x), x.node.name);
+    return x.result(activate(x.w, y, x.attrs.act, realType(x), x.node.name), "nchw");
   },
 };
 
