@@ -28,6 +28,7 @@ import {
   splatText,
 } from "./casts.ts";
 import type { Helpers } from "./helpers.ts";
+import { constantKey, fillsRegisters, lateText, vectorConstants } from "./late.ts";
 import { Names } from "./names.ts";
 import { FULL, isPlain, type Range, rangeOf } from "./range.ts";
 import { bare, byteCount, cType, literal, memoryType } from "./types.ts";
@@ -41,6 +42,8 @@ interface Writer {
   readonly ranges: Map<string, Range>;
   readonly dtypeOf: (buffer: string) => Buffer["dtype"];
   readonly lines: string[];
+  /** C names of constants in scope that are to be used instead of new ones, by `constantKey`. */
+  late: ReadonlyMap<string, string>;
   depth: number;
 }
 
@@ -54,6 +57,7 @@ function makeWriter(h: Helpers, buffers: readonly Buffer[]): Writer {
     ranges: new Map(),
     dtypeOf: (name) => byName.get(name)!.dtype,
     lines: [],
+    late: new Map(),
     depth: 1,
   };
 }
@@ -74,7 +78,10 @@ function line(w: Writer, text: string): void {
   w.lines.push(`${"  ".repeat(w.depth)}${text}`);
 }
 
-function constantText(h: Helpers, x: Extract<Expr, { kind: "const" }>): string {
+function constantText(w: Writer, x: Extract<Expr, { kind: "const" }>): string {
+  const { h } = w;
+  const late = w.late.get(constantKey(x));
+  if (late !== undefined) return late;
   const text = literal(elemOf(x.type), x.value);
   if (!isVector(x.type)) return text;
   if (Object.is(x.value, 0) || x.value === 0n) return `(${x.type}){0}`;
@@ -139,7 +146,7 @@ function callMath(h: Helpers, fn: string, type: KType): string {
 function expr(w: Writer, e: Expr, rounded = true): string {
   const { h } = w;
   const table: ByKind<Expr, string> = {
-    const: (x) => constantText(h, x),
+    const: (x) => constantText(w, x),
     lanes: (x) => {
       const elem = elemOf(x.type);
       return `(${x.type}){${x.values.map((v) => literal(elem, v)).join(", ")}}`;
@@ -168,8 +175,24 @@ function expr(w: Writer, e: Expr, rounded = true): string {
 
 function block(w: Writer, body: readonly Stmt[]): void {
   w.depth++;
-  for (const s of body) statement(w, s);
+  const outer = w.late;
+  body.forEach((s, i) => {
+    statement(w, s);
+    if (w.h.cpu.isa !== null && fillsRegisters(s)) makeLate(w, body.slice(i + 1));
+  });
+  w.late = outer;
   w.depth--;
+}
+
+/** Names the vector constants of what follows a loop that fills the registers. */
+function makeLate(w: Writer, rest: readonly Stmt[]): void {
+  const late = new Map(w.late);
+  for (const [key, x] of vectorConstants(rest)) {
+    const name = w.names.make("late");
+    line(w, `const ${x.type} ${name} = ${lateText(w.h, x)};`);
+    late.set(key, name);
+  }
+  w.late = late;
 }
 
 function loop(w: Writer, s: Extract<Stmt, { kind: "for" }>): void {
