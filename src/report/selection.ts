@@ -52,7 +52,7 @@ function choiceTable(layers: readonly ExplainedLayer[]): Html {
     return html`<tr><th class="name" scope="row">${cutName(name)}</th><td class="code">${cutName(chosen.name)}</td><td>${duration(msOf(chosen.ns))}</td><td>${fixed(others.length + 1)}</td>${next}</tr>\n`;
   });
   return html`<div class="scroll" role="region" aria-label="Primitives" tabindex="0"><table class="wide"><caption>Gap: what the whole network would lose by taking the runner-up here and the best of everything else.</caption>
-<thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Chosen</th><th scope="col">Predicted</th><th scope="col">Of</th><th class="text" scope="col">Runner-up</th><th scope="col">Gap</th></tr></thead>
+<thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Chosen</th><th scope="col">Predicted</th><th scope="col">Ways</th><th class="text" scope="col">Runner-up</th><th scope="col">Gap</th></tr></thead>
 <tbody>${rows}</tbody></table></div>`;
 }
 

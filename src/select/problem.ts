@@ -53,7 +53,7 @@ interface Transfer {
 
 const INFINITY = Number.POSITIVE_INFINITY;
 /** Added to every conversion: of equally fast selections, the one of fewer conversions. */
-const TIE_NS = 1;
+const TIE_NS = 2 ** -10;
 
 const setOfAll = (layouts: Iterable<Layout>): LayoutSet => setOf(LAYOUTS, layouts);
 
