@@ -66,7 +66,15 @@ export interface RequantRule {
    * parameters are used more than once: pass variables or constants.
    */
   expr(acc: Expr, params: readonly Expr[]): Expr;
+  /**
+   * `expr` without its clamp: shorter, for kernels whose narrowing stores saturate. Right where
+   * |acc| * multiplier < LOOSE_STEPS.
+   */
+  loose(acc: Expr, params: readonly Expr[]): Expr;
 }
+
+/** Largest distance from the zero point, in steps of the output, that `RequantRule.loose` takes. */
+export const LOOSE_STEPS = 2 ** 21;
 
 /** [lo, hi] of an output type narrowed by a fused activation, rounding halves away from zero. */
 export function activationRange(
@@ -146,18 +154,24 @@ function floatRule(multiplier: readonly number[], common: Common): RequantRule {
     tables,
     vectorTables: tables,
     expr: (acc, params) => {
-      // Adding 1.5 * 2^23 rounds to nearest even in the low bits; outside +-2^22 the bits stay
-      // ordered as integers, so that the clamp below gives the right bound.
-      const type = withElem(acc.type, "f32");
-      const shifted = add(mul(cast(type, "convert_s", acc), params[0]!), constant(type, 12582912));
-      const bits = cast(acc.type, "bits", shifted);
+      const bits = roundedBits(acc, params[0]!);
+      // Outside +-2^22 the bits stay ordered as integers, so that the clamp gives the right bound.
       const bounded = min(
         max(bits, constant(acc.type, ROUND_BITS + lo - zero)),
         constant(acc.type, ROUND_BITS + hi - zero),
       );
       return sub(bounded, constant(acc.type, ROUND_BITS - zero));
     },
+    loose: (acc, params) =>
+      sub(roundedBits(acc, params[0]!), constant(acc.type, ROUND_BITS - zero)),
   };
+}
+
+/** The product rounded to nearest even, in the low bits: adding 1.5 * 2^23 leaves no fraction. */
+function roundedBits(acc: Expr, multiplier: Expr): Expr {
+  const type = withElem(acc.type, "f32");
+  const product = mul(cast(type, "convert_s", acc), multiplier);
+  return cast(acc.type, "bits", add(product, constant(type, 12582912)));
 }
 
 function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
@@ -179,6 +193,14 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
     const bounded = min(max(scaled, constant(type, lo - zero)), constant(type, hi - zero));
     return add(bounded, constant(type, zero));
   };
+  const scale = (acc: Expr, params: readonly Expr[]): Expr => {
+    const [m, a, b] = params as [Expr, Expr, Expr];
+    if (uniform) return mulByUniform(acc, m, shifts[0]!);
+    if (!isVector(acc.type)) return mulByFixedPointDynamic(acc, m, a, "up");
+    return upper
+      ? upperWords(mulLanes(acc, m, 0, "up"), a)
+      : shiftLanes(mulLanes(mul(acc, a), m, 0, "up"), b, bits);
+  };
   return {
     ...common,
     multiplier,
@@ -199,16 +221,8 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
               { name: "left", dtype: "i32", values: shifts.map((s) => 2 ** Math.max(0, s)) },
               { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (bits - r)) },
             ],
-    expr: (acc, params) => {
-      const [m, a, b] = params as [Expr, Expr, Expr];
-      if (uniform) return finish(mulByUniform(acc, m, shifts[0]!));
-      if (!isVector(acc.type)) return finish(mulByFixedPointDynamic(acc, m, a, "up"));
-      return finish(
-        upper
-          ? upperWords(mulLanes(acc, m, 0, "up"), a)
-          : shiftLanes(mulLanes(mul(acc, a), m, 0, "up"), b, bits),
-      );
-    },
+    expr: (acc, params) => finish(scale(acc, params)),
+    loose: (acc, params) => add(scale(acc, params), constant(acc.type, zero)),
   };
 }
 

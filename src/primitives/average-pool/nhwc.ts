@@ -9,7 +9,7 @@ import { poolPlan } from "../../ops/nn/pool.ts";
 import { poolMean } from "../../ops/nn/pool-mean.ts";
 import { elementCount } from "../../tensor/tensor.ts";
 import { product } from "../../util/math.ts";
-import { storeBytes, storeEight } from "../gemm/i8.ts";
+import { storeEight, storeFour } from "../gemm/byte-results.ts";
 import type { Byte } from "../gemm/i8-pack.ts";
 import { type Block, forEachBlock } from "../pool/nest.ts";
 import { definePrimitive, type Implementation, operandBytes } from "../primitive.ts";
@@ -119,7 +119,7 @@ export const averagePoolBytes = definePrimitive({
             const [a, b, c, d] = totals.map((s) => k.let("q", finish(k.let("total", s))));
             const dtype = to.dtype as Byte;
             if (block.width === 1) k.store(y, block.to, a!);
-            else if (block.width === 4) storeBytes(k, y, block.to, a!, dtype, 4);
+            else if (block.width === 4) storeFour(k, y, block.to, a!, dtype);
             else {
               storeEight(k, y, block.to, a!, b!, dtype);
               storeEight(k, y, add(block.to, 8), c!, d!, dtype);

@@ -7,9 +7,9 @@ import type { Buffer, Expr } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
-import { ceilDiv } from "../../util/math.ts";
+import { alignUp, ceilDiv } from "../../util/math.ts";
+import { storeSums } from "../gemm/byte-results.ts";
 import { type ConvGeometry, convGeometry, type Loops } from "../gemm/geometry.ts";
-import { storeBytes, storeEight } from "../gemm/i8.ts";
 import { type Parameter, requantParameters, weightSums } from "../gemm/i8-pack.ts";
 import { forEachRow } from "../gemm/loops.ts";
 import { type QuantisedNode, quantisedNode } from "../gemm/quantised.ts";
@@ -42,6 +42,10 @@ function packTaps(w: Tensor, g: ConvGeometry): Tensor {
   return { type: { dtype: "i8", shape: [packed.length] }, data: packed };
 }
 
+/** The channels in blocks of eight; -1: there is none. */
+const blockChannels = (g: ConvGeometry): number[] =>
+  Array.from({ length: alignUp(g.c, 8) }, (_, c) => (c < g.c ? c : -1));
+
 /** Bias less the zero point's share, one per channel, rounded up to blocks of eight. */
 function startValues(node: QuantisedNode, g: ConvGeometry): Tensor {
   const sums = weightSums(node.weights, g.c);
@@ -67,7 +71,7 @@ export const convI8Depthwise = definePrimitive({
     const g = convGeometry(ins[0]!, ins[1]!.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
     if (g === null || g.groups !== g.c || g.n !== g.c) return [];
     const loops = loopsOf(g);
-    const params = requantParameters(node.rule, { ...g, groups: 1 }, loops);
+    const params = requantParameters(node.rule, blockChannels(g));
     if (params === null) return [];
     const outputs = g.batch * g.oh * g.ow * g.c;
     const name = `i8_conv_depthwise_${g.kh}x${g.kw}`;
@@ -205,21 +209,16 @@ function store(
   at: Expr,
   lanes: number,
 ): void {
-  const halves = acc.map((s, half) => {
-    const values = params.map((p, i) =>
+  const values = acc.map((s, half) =>
+    params.map((p, i) =>
       p.tensor === null
         ? tableConstant(p.table, s)
         : k.let(
             "m",
             k.load(b.tables[i]!, add(c, 4 * half), p.table.dtype === "f32" ? "f32x4" : "i32x4"),
           ),
-    );
-    return k.let("q", node.rule.expr(s, values));
-  });
-  if (lanes === 8) {
-    storeEight(k, b.y, at, halves[0]!, halves[1]!, node.yDtype);
-    return;
-  }
-  storeBytes(k, b.y, at, halves[0]!, node.yDtype, Math.min(4, lanes));
-  if (lanes > 4) storeBytes(k, b.y, add(at, 4), halves[1]!, node.yDtype, lanes - 4);
+    ),
+  );
+  const { rule, yDtype } = node;
+  storeSums(k, b.y, at, { rule, yDtype, tame: false }, acc, values, lanes);
 }

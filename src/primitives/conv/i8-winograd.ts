@@ -4,10 +4,9 @@
  * dot16, results divided exactly (winograd/exact.ts). Weights are transformed when the model is loaded.
  */
 import { conv } from "../../ops/nn/conv.ts";
-import { DTYPES } from "../../tensor/dtype.ts";
 import { alignUp } from "../../util/math.ts";
 import { type ConvGeometry, convGeometry } from "../gemm/geometry.ts";
-import { type QuantisedNode, quantisedNode } from "../gemm/quantised.ts";
+import { type QuantisedNode, quantisedNode, sumRange } from "../gemm/quantised.ts";
 import { type Candidate, definePrimitive, operandBytes } from "../primitive.ts";
 import { POINTS, SUM_BITS, TILE } from "../winograd/exact.ts";
 import { winogradStep } from "../winograd/i8-step.ts";
@@ -26,20 +25,9 @@ function suits(g: ConvGeometry): boolean {
 }
 
 /** Whether every sum of products is small enough to be divided exactly. */
-function sumsFit({ weights, xDtype, xZero }: QuantisedNode, n: number): boolean {
-  const { min, max } = DTYPES[xDtype];
-  const [least, most] = [min - xZero, max - xZero];
-  const depth = weights.data.length / n;
-  for (let o = 0; o < n; o++) {
-    let [low, high] = [0, 0];
-    for (let i = 0; i < depth; i++) {
-      const w = weights.data[o * depth + i] as number;
-      low += Math.min(w * least, w * most, 0);
-      high += Math.max(w * least, w * most, 0);
-    }
-    if (Math.max(-low, high) >= 2 ** SUM_BITS) return false;
-  }
-  return true;
+function sumsFit(node: QuantisedNode, n: number): boolean {
+  const { low, high } = sumRange(node, n);
+  return low.every((least, o) => Math.max(-least, high[o]!) < 2 ** SUM_BITS);
 }
 
 export const convI8Winograd = definePrimitive({

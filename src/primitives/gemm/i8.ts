@@ -1,7 +1,7 @@
 /**
  * @file The integer matrix kernel, in two forms that read the same packed weights and give the same
  * integers: dot8 (engines with an exact 8-bit dot; four products a lane) and dot16 (every engine; activations
- * widened to i16, two products a lane, pairs of lanes summed at the end).
+ * widened to i16, two products a lane). Sums stay in registers until they are requantised and stored.
  */
 import {
   add,
@@ -14,8 +14,8 @@ import {
   type ExprLike,
   i32,
   KernelBuilder,
-  lt,
-  narrow,
+  min,
+  mul,
   shuffle,
   splat,
 } from "../../kernel/build.ts";
@@ -23,46 +23,68 @@ import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Operand, Step } from "../primitive.ts";
-import { gemmMacs, type Loops, pickTile, planLoops, type Tile } from "./geometry.ts";
+import { storeSums } from "./byte-results.ts";
+import { gemmMacs, type Loops, panelWidth, planLoops, type Tile } from "./geometry.ts";
 import {
-  type Byte,
   type I8Gemm,
+  lastPanel,
   type Parameter,
   packWeights,
+  panelChannels,
+  QUAD_ORDER,
   quads,
   requantParameters,
   startValues,
 } from "./i8-pack.ts";
-import { forEachRow, forEachRun, forEachTile } from "./loops.ts";
+import { forEachRow, forEachRun } from "./loops.ts";
 import type { GemmPlan } from "./plan.ts";
+import { isTame } from "./quantised.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 
-/** Tile heights that leave a register for the products (15 vector registers on x64). */
-const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 3, 4: 2, 5: 2 };
-const THROUGHPUT: Readonly<Record<number, number>> = { 1: 38, 2: 60, 3: 70, 4: 83, 5: 84 };
+/** Tile heights and the vectors of channels each can hold (15 vector registers on x64). */
+const VECTORS: Readonly<Record<number, number>> = { 1: 8, 2: 4, 3: 2, 4: 2, 5: 2 };
 
-const tileI8 = (length: number, n: number): Tile => pickTile(length, n, VECTORS, THROUGHPUT);
+/** Instructions of a tile: per quad, products and sums, spread inputs, weights; then the results. */
+const tileCost = (mr: number, nv: number, depth: number): number =>
+  depth * (4 * mr * nv + 2 * mr + 4 * nv) + 5 * mr * nv + 3 * mr * ceilDiv(nv, 2) + 2 * nv + 12;
+
+/** The tile that needs the fewest instructions for a row of `length` pixels and `n` channels. */
+function tileI8(length: number, n: number, depth: number): Tile {
+  let best: { readonly tile: Tile; readonly time: number } | null = null;
+  for (const [key, limit] of Object.entries(VECTORS)) {
+    const mr = Number(key);
+    if (mr > length) continue;
+    for (let nv = 1; nv <= limit && (nv === 1 || 4 * nv <= n); nv++) {
+      const time = ceilDiv(length, mr) * ceilDiv(n, 4 * nv) * tileCost(mr, nv, depth);
+      if (best === null || time <= best.time) best = { tile: { mr, nv, lanes: 4 }, time };
+    }
+  }
+  return best!.tile;
+}
+
 /** The plan of an integer product, or null when the rule has no vector form. */
 export function i8GemmPlan(spec: I8Gemm): GemmPlan | null {
+  if (spec.rule.vectorTables === null) return null;
   const { geometry: g } = spec;
-  const loops = planLoops(g, tileI8);
-  const params = requantParameters(spec.rule, g, loops);
-  if (params === null) return null;
+  const depth = ceilDiv((g.kh * g.kw * g.c) / g.groups, 4);
+  const loops = planLoops(g, (length, n) => tileI8(length, n, depth));
   const bytes = g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n) + spec.weights.data.length;
   const packed = 2 * loops.rows * workCount(spec, loops);
   const work = { macs: gemmMacs(g, loops), bytes: bytes + packed };
-  return { tile: loops.tile, work, step: () => i8GemmStep(spec, loops, params) };
+  return { tile: loops.tile, work, step: () => i8GemmStep(spec, loops) };
 }
 
 /** The call of the kernel. */
-function i8GemmStep(spec: I8Gemm, loops: Loops, params: readonly Parameter[]): Step {
+function i8GemmStep(spec: I8Gemm, loops: Loops): Step {
   const { geometry: g } = spec;
   const weights = packWeights(spec.weights, g, loops);
   const starts = startValues(spec, loops);
+  const params = requantParameters(spec.rule, panelChannels(g, loops))!;
   const shape: Shape = {
     spec,
     loops,
     params,
+    tame: isTame(spec, g.n),
     weightCount: weights.data.length,
     startCount: starts.data.length,
   };
@@ -78,31 +100,29 @@ function i8GemmStep(spec: I8Gemm, loops: Loops, params: readonly Parameter[]): S
   }
   operands.push({ kind: "out", index: 0 });
   operands.push({ kind: "work", id: "rows", bytes: 2 * workCount(spec, loops) });
-  operands.push({ kind: "work", id: "sums", bytes: 4 * sumCount(loops) });
   return { kernel, operands, args: ["flip"] };
 }
 
 /** Workspace elements; the last run may be read up to three elements too far. */
 const workCount = (spec: I8Gemm, loops: Loops): number => workspaceSize(spec.geometry, loops) + 4;
 
-/** Accumulators of a tile. */
-const sumCount = (loops: Loops): number => 4 * loops.tile.mr * loops.tile.nv;
-
-interface OpenPanel {
-  readonly panel: Expr;
-  readonly group: Expr;
-  readonly channel: Expr;
-}
-
 interface Shape {
   readonly spec: I8Gemm;
   readonly loops: Loops;
   readonly params: readonly Parameter[];
+  readonly tame: boolean;
   readonly weightCount: number;
   readonly startCount: number;
 }
 
 type Form = "dot8" | "dot16";
+
+/** A panel of channels: its number over all groups, its group, its first channel in the group. */
+interface Panel {
+  readonly index: Expr;
+  readonly group: Expr;
+  readonly channel: Expr;
+}
 
 /** Builds one form of the kernel. */
 class I8Kernel {
@@ -115,17 +135,16 @@ class I8Kernel {
   private readonly tables: readonly (Buffer | null)[];
   private readonly y: Buffer;
   private readonly work: Buffer;
-  private readonly sums: Buffer;
   private readonly flip: Expr;
+  /** dot8: quads of the workspace already lie in QUAD_ORDER. */
+  private readonly ordered: boolean;
 
   constructor(shape: Shape, form: Form) {
     const { spec, loops, params } = shape;
     const g = spec.geometry;
-    const k = new KernelBuilder(`i8_gemm_${form}_${loops.tile.mr}x${4 * loops.tile.nv}`);
-    this.k = k;
-    this.shape = shape;
-    this.form = form;
-    const channels = g.groups * loops.panels * 4 * loops.tile.nv;
+    const k = new KernelBuilder(`i8_gemm_${form}_${loops.tile.mr}x${panelWidth(loops.tile)}`);
+    [this.k, this.shape, this.form] = [k, shape, form];
+    const channels = g.groups * loops.panels * panelWidth(loops.tile);
     this.x = k.buffer("x", spec.xDtype, g.batch * g.h * g.w * g.c, "in");
     this.w = k.buffer("w", "i8", shape.weightCount, "const");
     this.start = k.buffer("bias", "i32", shape.startCount, "const");
@@ -134,8 +153,8 @@ class I8Kernel {
     );
     this.y = k.buffer("y", spec.yDtype, g.batch * g.oh * g.ow * g.n, "out");
     this.work = k.buffer("rows", form === "dot8" ? "i8" : "i16", workCount(spec, loops), "work");
-    this.sums = k.buffer("sums", "i32", sumCount(loops), "work");
     this.flip = k.arg("flip", "i32");
+    this.ordered = g.c % 4 === 0 && (g.c / g.groups) % 4 === 0;
   }
 
   build(): Kernel {
@@ -146,40 +165,35 @@ class I8Kernel {
     fillBorders(g, loops, mover);
     forEachRow(k, g, loops, (row) => {
       packRows(k, g, loops, row, mover);
-      // dot16 makes several passes over a panel, few columns at a time: its accumulators hold pairs.
-      const columns = this.columnsPerPass();
-      let open: OpenPanel | null = null;
-      forEachTile(
-        k,
-        g,
-        loops,
-        (panel, group, channel) => {
-          open = { panel, group, channel };
-        },
-        (pixel) => {
-          const { panel, group, channel } = open!;
-          const step = loops.flat ? g.c : g.sw * g.c;
-          const first = k.let("a0", affine([pixel, step], [group, g.c / g.groups]));
-          const base = affine(row.y, [pixel, g.n], [group, g.n / g.groups], channel);
-          const yp = k.let("yp", base);
-          k.for(
-            "column",
-            0,
-            4 * loops.tile.nv,
-            (column) => this.accumulate(panel, first, column, columns),
-            { step: columns },
-          );
-          this.finish(panel, channel, yp);
-        },
-      );
+      k.forParallel("group", 0, g.groups, (group) => {
+        k.forParallel("panel", 0, loops.panels, (p) => {
+          const index = k.let("panel_index", affine([group, loops.panels], p));
+          const start = mul(p, panelWidth(loops.tile));
+          const last = lastPanel(g, loops);
+          const whole = last % panelWidth(loops.tile) === 0 || loops.panels === 1;
+          const channel = k.let("channel", whole ? start : min(start, last));
+          this.tiles({ index, group, channel }, row.y);
+        });
+      });
     });
     return k.build();
   }
 
-  private columnsPerPass(): number {
-    const { mr, nv } = this.shape.loops.tile;
-    if (this.form === "dot8") return 4 * nv;
-    return Math.min(4 * nv, mr >= 4 ? 4 : mr === 3 ? 4 : mr === 2 ? 8 : 16);
+  /** All tiles of a row in a panel. */
+  private tiles(panel: Panel, y: Expr): void {
+    const { k } = this;
+    const { spec, loops } = this.shape;
+    const g = spec.geometry;
+    const { mr } = loops.tile;
+    const to = k.let("y_panel", affine(y, [panel.group, g.n / g.groups], panel.channel));
+    k.for("tile", 0, loops.tiles, (t) => {
+      const start = mul(t, mr);
+      const pixel = loops.length % mr === 0 ? start : k.let("pixel", min(start, loops.length - mr));
+      const step = loops.flat ? g.c : g.sw * g.c;
+      const first = k.let("a0", affine([pixel, step], [panel.group, g.c / g.groups]));
+      const sums = this.accumulate(panel, first);
+      this.finish(panel, sums, k.let("yp", affine(to, [pixel, g.n])));
+    });
   }
 
   /** Moves input bytes into the workspace in the form the dot product reads. */
@@ -189,7 +203,8 @@ class I8Kernel {
     if (form === "dot16") {
       return {
         copy: (from, to, count) => {
-          this.vectors(count, 8, from, to, (f, t) => k.store(work, t, k.load(x, f, "i16x8")));
+          const one = (f: Expr, t: Expr): void => k.store(work, t, k.load(x, f));
+          this.vectors(count, 8, from, to, one, (f, t) => k.store(work, t, k.load(x, f, "i16x8")));
         },
         fill: (to, count) => this.fillWith(to, count, constant("i16x8", xZero), i32(xZero), 8),
       };
@@ -198,35 +213,35 @@ class I8Kernel {
     const mask = k.let("mask", binary("xor", this.flip, i32(toSigned)));
     const wide = k.let("mask_v", cast("i8x16", "bits", splat("i32x4", mask)));
     const zero = k.let("zero", binary("xor", i32((xZero << 24) >> 24), mask));
+    const order = (v: Expr): Expr => (this.ordered ? inQuadOrder(k, v) : v);
+    const scalar = (f: Expr, t: Expr): void => k.store(work, t, binary("xor", k.load(x, f), mask));
+    const quad = (f: Expr, t: Expr): void =>
+      k.store(work, t, order(binary("xor", k.loadGroup(x, f, "i8x16", 4), wide)), 4);
+    const sixteen = (f: Expr, t: Expr): void =>
+      k.store(work, t, order(binary("xor", k.load(x, f, "i8x16"), wide)));
     return {
       copy: (from, to, count) => {
-        this.vectors(
-          count,
-          16,
-          from,
-          to,
-          (f, t) => k.store(work, t, binary("xor", k.load(x, f, "i8x16"), wide)),
-          (f, t) => k.store(work, t, binary("xor", k.load(x, f), mask)),
-        );
+        if (this.ordered) this.vectors(count, 16, from, to, quad, sixteen, 4);
+        else this.vectors(count, 16, from, to, scalar, sixteen);
       },
       fill: (to, count) => this.fillWith(to, count, splat("i8x16", zero), zero, 16),
     };
   }
 
-  /** Moves `count` elements, `width` at a time; what is left is moved element by element. */
+  /** Moves `count` elements, `width` at a time; what is left is moved `part` at a time. */
   private vectors(
     count: number,
     width: number,
     from: Expr,
     to: Expr,
+    small: (from: Expr, to: Expr) => void,
     vector: (from: Expr, to: Expr) => void,
-    scalar: (from: Expr, to: Expr) => void = (f, t) =>
-      this.k.store(this.work, t, this.k.load(this.x, f)),
+    part = 1,
   ): void {
     const { k } = this;
     const whole = count - (count % width);
     k.for("i", 0, whole, (i) => vector(add(from, i), add(to, i)), { step: width });
-    k.for("i", whole, count, (i) => scalar(add(from, i), add(to, i)));
+    k.for("i", whole, count, (i) => small(add(from, i), add(to, i)), { step: part });
   }
 
   private fillWith(to: Expr, count: number, wide: Expr, one: Expr, width: number): void {
@@ -237,71 +252,99 @@ class I8Kernel {
     k.for("i", whole, count, (i) => k.store(work, add(to, i), one));
   }
 
-  /** Leaves the sums of the panel's columns from `column` in the scratch buffer [mr][4 * nv]. */
-  private accumulate(panel: Expr, first: Expr, column: Expr, columns: number): void {
-    const { k, form, work, w } = this;
+  /** The sums of a tile, [mr][nv]. */
+  private accumulate(panel: Panel, first: Expr): Expr[][] {
+    const { k } = this;
     const { spec, loops } = this.shape;
     const g = spec.geometry;
     const { mr, nv } = loops.tile;
     const width = 16 * nv;
-    const perVector = form === "dot8" ? 4 : 2;
-    const acc = Array.from({ length: mr }, () =>
-      Array.from({ length: columns / perVector }, () => k.reg("acc", constant("i32x4", 0))),
-    );
-    const weights = k.let("w0", affine([panel, quads(loops) * width], [column, 4]));
-    const type = form === "dot8" ? "i8x16" : "i16x8";
-    const step = (a: Expr, wp: Expr): void => {
-      const ws = acc[0]!.map((_, j) => k.let("wv", k.load(w, add(wp, 4 * perVector * j), type)));
-      for (let r = 0; r < mr; r++) {
-        const at = affine(a, r * (loops.flat ? g.c : g.sw * g.c));
-        const av = k.let("av", k.loadGroup(work, at, type, 4));
-        ws.forEach((wv, j) => {
-          const sum = acc[r]![j]!;
-          k.set(sum, form === "dot8" ? dot8(wv, av, sum) : add(sum, dot16(wv, av)));
-        });
-      }
-    };
+    const starts = Array.from({ length: nv }, (_, j) => {
+      const at = affine(this.startOffset(), [panel.index, 4 * nv], 4 * j);
+      return k.let("start", k.load(this.start, at, "i32x4"));
+    });
+    const acc = Array.from({ length: mr }, () => starts.map((s) => k.reg("acc", s)));
+    const weights = k.let("w0", mul(panel.index, quads(loops) * width));
     const perRun = ceilDiv(loops.runLength, 4);
+    const left = loops.runLength % 4;
+    // A last quad of one or two elements is a pair.
+    const whole = this.form === "dot16" && (left === 1 || left === 2) ? perRun - 1 : perRun;
     forEachRun(k, g, loops, loops.flat ? 0 : g.span * g.c, (offset, run) => {
       const a = add(first, offset);
-      const from = affine(weights, [run, perRun * width]);
-      k.for("k", 0, perRun, (i) => step(affine(a, [i, 4]), affine(from, [i, width])));
+      const w = affine(weights, [run, perRun * width]);
+      const at = (i: ExprLike): [Expr, Expr] => [affine(a, [i, 4]), affine(w, [i, width])];
+      k.for("k", 0, whole, (i) => this.quad(acc, ...at(i), 2));
+      if (whole < perRun) this.quad(acc, ...at(whole), 1);
     });
-    acc.forEach((row, r) => {
-      const sums = form === "dot8" ? row : sumPairs(row);
-      sums.forEach((s, j) => k.store(this.sums, affine(column, r * 4 * nv + 4 * j), s));
-    });
+    return acc;
   }
 
-  /** Requantises the sums of a panel: loops, since the code for one vector is long. */
-  private finish(panel: Expr, channel: Expr, yp: Expr): void {
+  /** Adds the products of a quad, or of its first pair. */
+  private quad(acc: readonly (readonly Expr[])[], a: Expr, w: Expr, pairs: number): void {
+    const { k, form, work } = this;
+    const { loops } = this.shape;
+    const g = this.shape.spec.geometry;
+    const step = loops.flat ? g.c : g.sw * g.c;
+    const weights = (j: number): Expr => k.load(this.w, affine(w, 16 * j), "i8x16");
+    if (form === "dot8") {
+      const ws = acc[0]!.map((_, j) => k.let("wv", weights(j)));
+      acc.forEach((row, r) => {
+        const loaded = k.loadGroup(work, affine(a, r * step), "i8x16", 4);
+        const av = k.let("av", this.ordered ? loaded : inQuadOrder(k, loaded));
+        row.forEach((sum, j) => k.set(sum, dot8(ws[j]!, av, sum)));
+      });
+      return;
+    }
+    const input = (r: number, pair: number): Expr =>
+      k.let("av", k.loadGroup(work, affine(a, r * step + 2 * pair), "i16x8", 2));
+    const words = (j: number): Expr => k.let("v", cast("i16x8", "bits", weights(j)));
+    const product = (sum: Expr, wv: Expr, av: Expr): void => k.set(sum, add(sum, dot16(wv, av)));
+    if (acc.length <= 2) {
+      const inputs = acc.map((_, r) => Array.from({ length: pairs }, (__, p) => input(r, p)));
+      acc[0]!.forEach((_, j) => {
+        const v = words(j);
+        for (let p = 0; p < pairs; p++) {
+          const wv = k.let("wv", pairOf(v, p));
+          acc.forEach((row, r) => product(row[j]!, wv, inputs[r]![p]!));
+        }
+      });
+      return;
+    }
+    const vs = acc[0]!.map((_, j) => words(j));
+    for (let p = 0; p < pairs; p++) {
+      const ws = vs.map((v) => k.let("wv", pairOf(v, p)));
+      acc.forEach((row, r) => {
+        const av = input(r, p);
+        row.forEach((sum, j) => product(sum, ws[j]!, av));
+      });
+    }
+  }
+
+  /** Requantises and stores the sums of a tile. */
+  private finish(panel: Panel, acc: readonly (readonly Expr[])[], yp: Expr): void {
     const { k, y } = this;
-    const { spec, loops, params } = this.shape;
+    const { spec, loops, params, tame } = this.shape;
     const g = spec.geometry;
-    const width = 4 * loops.tile.nv;
-    const vectors = loops.tile.nv % 2 === 0 ? 2 : 1;
-    const block = (j: ExprLike): void => {
-      const columns = Array.from({ length: vectors }, (_, v) => {
-        const at = k.let("ch", affine([panel, width], j, 4 * v));
-        const start = k.let("start", k.load(this.start, add(at, this.startOffset()), "i32x4"));
-        const values = params.map((p, i) =>
-          p.tensor === null
-            ? tableConstant(p.table, start)
-            : k.let("m", k.load(this.tables[i]!, at, p.table.dtype === "f32" ? "f32x4" : "i32x4")),
-        );
-        return { start, values };
+    const { nv } = loops.tile;
+    const lanes = Math.min(4, g.n / g.groups);
+    const values = acc[0]!.map((sum, j) =>
+      params.map((p, i) => {
+        const buffer = this.tables[i];
+        if (buffer == null) return tableConstant(p.table, sum);
+        const at = affine([panel.index, 4 * nv], 4 * j);
+        return k.let("m", k.load(buffer, at, p.table.dtype === "f32" ? "f32x4" : "i32x4"));
+      }),
+    );
+    const result = { rule: spec.rule, yDtype: spec.yDtype, tame };
+    for (let j = 0; j < nv; j += 2) {
+      const pair = j + 1 < nv ? [j, j + 1] : [j];
+      acc.forEach((row, r) => {
+        const sums = pair.map((i) => row[i]!);
+        const of = pair.map((i) => values[i]!);
+        const count = pair.length === 2 ? 8 : lanes;
+        storeSums(k, y, affine(yp, r * g.n + 4 * j), result, sums, of, count);
       });
-      k.for("r", 0, loops.tile.mr, (r) => {
-        const from = affine([r, width], j);
-        const qs = columns.map(({ start, values }, v) => {
-          const sum = add(k.load(this.sums, add(from, 4 * v), "i32x4"), start);
-          return k.let("q", spec.rule.expr(k.let("s", sum), values));
-        });
-        const to = k.let("to", affine(yp, [r, g.n], j));
-        storeRow(k, y, to, qs, spec.yDtype, g.n / g.groups, width, add(channel, j));
-      });
-    };
-    k.for("j", 0, width, block, { step: 4 * vectors });
+    }
   }
 
   /** Which of the three start tables applies (see startValues). */
@@ -312,89 +355,13 @@ class I8Kernel {
   }
 }
 
-/** [c0a c0b c1a c1b] and [c2a c2b c3a c3b] to [c0 c1 c2 c3]. */
-function sumPairs(row: readonly Expr[]): Expr[] {
-  const out: Expr[] = [];
-  for (let j = 0; j < row.length; j += 2) {
-    const even = shuffle(row[j]!, row[j + 1]!, [0, 2, 4, 6]);
-    const odd = shuffle(row[j]!, row[j + 1]!, [1, 3, 5, 7]);
-    out.push(add(even, odd));
-  }
-  return out;
-}
+/** The even (0) or odd (1) bytes of a vector as i16. */
+const pairOf = (v: Expr, pair: number): Expr =>
+  binary("shr", pair === 0 ? binary("shl", v, i32(8)) : v, i32(8));
 
-/** Stores one or two vectors as bytes, as far as the channels from `at` exist, of `channels` in panels of `width`. */
-function storeRow(
-  k: KernelBuilder,
-  y: Buffer,
-  to: Expr,
-  qs: readonly Expr[],
-  dtype: Byte,
-  channels: number,
-  width: number,
-  at: Expr,
-): void {
-  const whole = (): void => {
-    if (qs.length === 1) storeBytes(k, y, to, qs[0]!, dtype, 4);
-    else storeEight(k, y, to, qs[0]!, qs[1]!, dtype);
-  };
-  if (channels % width === 0) {
-    whole();
-    return;
-  }
-  const tail = channels % 4;
-  const parts = (): void =>
-    qs.forEach((q, v) => {
-      const first = add(at, 4 * v);
-      const store = (lanes: number) => () => storeBytes(k, y, add(to, 4 * v), q, dtype, lanes);
-      ifBelow(k, first, channels - tail, store(4), () => ifBelow(k, first, channels, store(tail)));
-    });
-  ifBelow(k, at, channels - 4 * qs.length + 1, whole, parts);
-}
-
-/** A choice by `at < limit`, made now where it can be: what is out of bounds is not even written. `at` >= 0. */
-function ifBelow(
-  k: KernelBuilder,
-  at: Expr,
-  limit: number,
-  then: () => void,
-  otherwise: () => void = () => {},
-): void {
-  if (limit <= 0) otherwise();
-  else if (at.kind !== "const") k.if(lt(at, limit), then, otherwise);
-  else if (Number(at.value) < limit) then();
-  else otherwise();
-}
-
-/** Stores two i32x4 as eight bytes; the values are within the type's range. */
-export function storeEight(
-  k: KernelBuilder,
-  y: Buffer,
-  at: Expr,
-  low: Expr,
-  high: Expr,
-  dtype: Byte,
-): void {
-  const words = k.let("h", narrow("i16x8", true, low, high));
-  k.store(y, at, narrow("i8x16", dtype === "i8", words, words), 8);
-}
-
-/** Stores the first `lanes` lanes of an i32x4 as bytes; the values are within the type's range. */
-export function storeBytes(
-  k: KernelBuilder,
-  y: Buffer,
-  at: Expr,
-  q: Expr,
-  dtype: Byte,
-  lanes: number,
-): void {
-  if (lanes === 4) {
-    const words = k.let("h", narrow("i16x8", true, q, q));
-    const bytes = narrow("i8x16", dtype === "i8", words, words);
-    k.store(y, at, bytes, 4);
-    return;
-  }
-  for (let i = 0; i < lanes; i++) {
-    k.store(y, add(at, i), { kind: "extract", type: "i32", a: q, lane: i });
-  }
+/** The bytes of each quad in QUAD_ORDER. */
+function inQuadOrder(k: KernelBuilder, v: Expr): Expr {
+  const bytes = k.let("bytes", v);
+  const indices = Array.from({ length: 16 }, (_, i) => (i & ~3) + QUAD_ORDER[i & 3]!);
+  return shuffle(bytes, bytes, indices);
 }

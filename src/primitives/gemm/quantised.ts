@@ -1,7 +1,7 @@
 /** @file What the integer primitives share: reading a quantised node's types into a kernel's terms. */
 import type { Activation, Arith } from "../../graph/op.ts";
-import { type RequantRule, requantRule } from "../../ops/quant/requantize-rule.ts";
-import { isByte } from "../../tensor/dtype.ts";
+import { LOOSE_STEPS, type RequantRule, requantRule } from "../../ops/quant/requantize-rule.ts";
+import { DTYPES, isByte } from "../../tensor/dtype.ts";
 import type { Tensor, TensorType } from "../../tensor/tensor.ts";
 import type { Byte } from "./i8-pack.ts";
 
@@ -37,4 +37,40 @@ export function quantisedNode(
     bias: constants[2],
     rule: requantRule(x.quant, w.quant, out.quant, out.dtype, attrs.act, attrs.arith),
   };
+}
+
+/**
+ * The least and the greatest sum of products of each output channel, for whatever the input holds; the bias is
+ * not counted.
+ */
+export function sumRange(
+  { weights, xDtype, xZero }: Pick<QuantisedNode, "weights" | "xDtype" | "xZero">,
+  n: number,
+): { readonly low: Float64Array; readonly high: Float64Array } {
+  const { min, max } = DTYPES[xDtype];
+  const [least, most] = [min - xZero, max - xZero];
+  const depth = weights.data.length / n;
+  const [low, high] = [new Float64Array(n), new Float64Array(n)];
+  for (let o = 0; o < n; o++) {
+    for (let i = 0; i < depth; i++) {
+      const w = weights.data[o * depth + i] as number;
+      low[o]! += Math.min(w * least, w * most, 0);
+      high[o]! += Math.max(w * least, w * most, 0);
+    }
+  }
+  return { low, high };
+}
+
+/** Whether all sums stay within what `rule.loose` takes. */
+export function isTame(
+  node: Pick<QuantisedNode, "weights" | "xDtype" | "xZero" | "bias" | "rule">,
+  n: number,
+): boolean {
+  const { low, high } = sumRange(node, n);
+  const { multiplier } = node.rule;
+  return low.every((least, o) => {
+    const bias = node.bias === undefined ? 0 : (node.bias.data[o] as number);
+    const farthest = Math.max(Math.abs(least + bias), Math.abs(high[o]! + bias), Math.abs(bias));
+    return farthest * multiplier[multiplier.length === 1 ? 0 : o]! < LOOSE_STEPS;
+  });
 }

@@ -4,7 +4,7 @@ import type { Expr, KType } from "../../kernel/ir.ts";
 import { maxPool } from "../../ops/nn/max-pool.ts";
 import { poolPlan } from "../../ops/nn/pool.ts";
 import { elementCount } from "../../tensor/tensor.ts";
-import { storeBytes } from "../gemm/i8.ts";
+import { storeFour } from "../gemm/byte-results.ts";
 import type { Byte } from "../gemm/i8-pack.ts";
 import { forEachBlock } from "../pool/nest.ts";
 import { definePrimitive, operandBytes } from "../primitive.ts";
@@ -61,7 +61,7 @@ export const maxPoolNhwc = definePrimitive({
               }
             });
             for (const [i, b] of best.entries()) {
-              if (type === "i32x4") storeBytes(k, y, to, b, dtype as Byte, 4);
+              if (type === "i32x4") storeFour(k, y, to, b, dtype as Byte);
               else k.store(y, add(to, i * lanes), b);
             }
           });

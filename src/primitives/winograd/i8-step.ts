@@ -9,9 +9,9 @@ import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
 import { type Tensor, tensorOf, tensorType } from "../../tensor/tensor.ts";
 import { alignUp, ceilDiv } from "../../util/math.ts";
+import { type ByteResult, storeSums } from "../gemm/byte-results.ts";
 import type { ConvGeometry } from "../gemm/geometry.ts";
-import { storeBytes, storeEight } from "../gemm/i8.ts";
-import type { QuantisedNode } from "../gemm/quantised.ts";
+import { isTame, type QuantisedNode } from "../gemm/quantised.ts";
 import type { Operand, Step } from "../primitive.ts";
 import {
   CONSTANT_GAIN,
@@ -163,10 +163,12 @@ class WinogradKernel {
   private readonly v: Buffer;
   private readonly m: Buffer;
   private readonly half: Buffer;
+  private readonly result: ByteResult;
 
   constructor(g: ConvGeometry, node: QuantisedNode, b: Bands) {
     const { k } = this;
     [this.g, this.node, this.b] = [g, node, b];
+    this.result = { rule: node.rule, yDtype: node.yDtype, tame: isTame(node, g.n) };
     this.x = k.buffer("x", node.xDtype, g.batch * g.h * g.w * g.c, "in");
     this.u = k.buffer("u", "i16", POINTS * b.n * b.c, "const");
     this.bias = k.buffer("bias", "i32", b.n, "const");
@@ -372,24 +374,11 @@ class WinogradKernel {
       });
       const row = k.let("yp", affine(to, [i, g.ow * g.n]));
       for (let j = 0; j < TILE; j++) {
-        const qs = sums.map((z, h) => {
-          const { start, values } = parameters[h]!;
-          const sum = add(divide(z[j]!, OUTPUT_SHIFTS[0]! + OUTPUT_SHIFTS[j]!), start);
-          return k.let("q", node.rule.expr(k.let("s", sum), values));
-        });
-        this.store(add(row, j * g.n), qs, lanes);
+        const shift = OUTPUT_SHIFTS[0]! + OUTPUT_SHIFTS[j]!;
+        const all = sums.map((z, h) => add(divide(z[j]!, shift), parameters[h]!.start));
+        const values = parameters.map((p) => p.values);
+        storeSums(k, this.y, add(row, j * g.n), this.result, all, values, lanes);
       }
     });
-  }
-
-  private store(at: Expr, qs: readonly Expr[], lanes: number): void {
-    const { k, y } = this;
-    const { yDtype } = this.node;
-    if (lanes === PANEL) {
-      storeEight(k, y, at, qs[0]!, qs[1]!, yDtype);
-      return;
-    }
-    storeBytes(k, y, at, qs[0]!, yDtype, Math.min(4, lanes));
-    if (lanes > 4) storeBytes(k, y, add(at, 4), qs[1]!, yDtype, lanes - 4);
   }
 }
