@@ -3,6 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { interpretProgram, smallFeeds, smallProgram } from "../../test/support/small-program.ts";
 import { worstOutput } from "../../test/support/whole-models.ts";
 import { toNumbers } from "../tensor/tensor.ts";
@@ -111,3 +113,20 @@ test("threads beyond the limits are refused", async () => {
     await assert.rejects(createNativeSession(smallProgram(), { threads }), /expected 1 to 256/);
   }
 });
+
+test("the weights stay while the session does, whatever is collected", (t) =>
+  withCache(t, async (env) => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const program = smallProgram();
+    const session = await createNativeSession(program, { env });
+    const want = session.run(smallFeeds()).map(toNumbers);
+    for (let i = 0; i < 3; i++) {
+      collect();
+      await new Promise((done) => setTimeout(done, 5));
+      new Uint8Array(1 << 16).fill(7);
+      Array.from({ length: 64 }, () => new Uint8Array(new ArrayBuffer(1500)).fill(7));
+      assert.deepEqual(session.run(smallFeeds()).map(toNumbers), want);
+    }
+    session.close();
+  }));

@@ -29,7 +29,8 @@ interface Block {
 }
 
 function allocate(library: LoadedLibrary, size: number): Block {
-  const whole = new Uint8Array(size + LINE);
+  // Small arrays without a buffer of their own would move.
+  const whole = new Uint8Array(new ArrayBuffer(size + LINE));
   const at = library.addressOf(whole);
   const skip = Number(-at & BigInt(LINE - 1));
   return { bytes: whole.subarray(skip, skip + size), address: at + BigInt(skip) };
@@ -86,7 +87,11 @@ export async function createNativeSession(
   });
 }
 
-type NativeModel = Omit<Driven, "variant"> & { readonly close: () => void };
+type NativeModel = Omit<Driven, "variant"> & {
+  readonly close: () => void;
+  /** Referred to by address only: this keeps it from being collected. */
+  readonly held: readonly Block[];
+};
 
 /** Arrays over the memory of each port. */
 function portViews(
@@ -136,5 +141,6 @@ function drive(
       );
     },
     close: () => c.close(team),
+    held: [arena, weights],
   };
 }
