@@ -1,10 +1,10 @@
 /**
- * @file f32 depthwise convolution, NHWC, one output channel per input channel: vectors of four channels,
+ * @file f32 depthwise convolution, NHWC, one output channel per input channel: vectors of channels,
  * several pixels at a time, so that taps and columns are
  * loaded once for all that use them.
  */
 import { affine, fma, KernelBuilder, min, mul } from "../../kernel/build.ts";
-import type { Expr } from "../../kernel/ir.ts";
+import type { Expr, KType } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
@@ -53,7 +53,7 @@ function packBias(bias: Tensor | undefined, g: ConvGeometry): Tensor {
 export const convF32Depthwise = definePrimitive({
   name: "f32_conv_depthwise",
   op: conv,
-  candidates: ({ ins, outs, attrs, constants, storage }) => {
+  candidates: ({ ins, outs, attrs, constants, storage, caps }) => {
     const [x, w, bias] = ins;
     const weights = constants[1];
     if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
@@ -97,24 +97,25 @@ export const convF32Depthwise = definePrimitive({
           forEachRow(k, g, loops, (row) => {
             if (work !== null) packRows(k, g, loops, row, mover);
             const start = staged ? null : row.x;
-            const pixels = pixelTile(g.ow);
+            const pixels = pixelTile(g.ow, caps.registers - g.kw - 1);
             k.forParallel("tile", 0, ceilDiv(g.ow, pixels), (t) => {
               const at = mul(t, pixels);
               const ox = g.ow % pixels === 0 ? at : k.let("ox", min(at, g.ow - pixels));
               const x = k.let("x_at", affine(...(start ? [start] : []), [ox, g.sw * g.c]));
               const y = k.let("y_at", affine(row.y, [ox, g.c]));
               // Channels innermost: what is read and written next lies side by side.
-              channels(g, k, (c, lanes) => {
-                const bias = k.let("b", k.load(bb, c, "f32x4"));
+              channels(k, g.c, caps.vectorBytes / 4, (c, lanes, stored) => {
+                const type: KType = `f32x${lanes}`;
+                const bias = k.let("b", k.load(bb, c, type));
                 const acc = Array.from({ length: pixels }, () => k.reg("acc", bias));
                 convolve(k, g, acc, {
                   load: (ky, column) =>
-                    k.load(source, affine(x, [ky, rowStride], column * g.c, c), "f32x4"),
-                  tap: (ky, kx) => k.load(wb, affine([ky, g.kw * width], kx * width, c), "f32x4"),
+                    k.load(source, affine(x, [ky, rowStride], column * g.c, c), type),
+                  tap: (ky, kx) => k.load(wb, affine([ky, g.kw * width], kx * width, c), type),
                 });
                 acc.forEach((sum, i) => {
                   const v = scalar === undefined ? sum : scalar.expr(k.let("t", sum), act!);
-                  storeLanes(k, yb, affine(y, i * g.c, c), v, lanes);
+                  storeLanes(k, yb, affine(y, i * g.c, c), v, stored);
                 });
               });
             });
@@ -136,17 +137,30 @@ export const convF32Depthwise = definePrimitive({
   },
 });
 
-/** Calls `body` for each vector of four channels, and once more for what is left. */
-function channels(g: ConvGeometry, k: KernelBuilder, body: (c: Expr, lanes: number) => void): void {
-  const whole = g.c - (g.c % 4);
-  k.for("c", 0, whole, (c) => body(c, 4), { step: 4 });
-  if (whole < g.c) k.for("c", whole, g.c, (c) => body(c, g.c % 4), { step: 4 });
+/**
+ * Calls `body` for each vector of channels: as wide as possible, then narrower ones, and one of four of which only
+ * `stored` are channels.
+ */
+function channels(
+  k: KernelBuilder,
+  count: number,
+  widest: number,
+  body: (c: Expr, lanes: number, stored: number) => void,
+): void {
+  let done = 0;
+  for (let lanes = widest; lanes >= 4; lanes /= 2) {
+    const end = count - ((count - done) % lanes);
+    k.for("c", done, end, (c) => body(c, lanes, lanes), { step: lanes });
+    done = end;
+  }
+  if (done < count) k.for("c", done, count, (c) => body(c, 4, count - done), { step: 4 });
 }
 
-/** Pixels computed together: at most six sums beside a row of taps in the registers, the fewest wasted. */
-function pixelTile(length: number): number {
+/** Pixels computed together: sums beside a row of taps in the registers, the fewest wasted. */
+function pixelTile(length: number, registers: number): number {
   const waste = (n: number): number => (ceilDiv(length, n) * n) / length + 0.4 / n;
-  const sizes = [1, 2, 3, 4, 5, 6].filter((n) => n <= length);
+  const most = Math.min(length, registers < 16 ? 6 : 8);
+  const sizes = Array.from({ length: most }, (_, i) => i + 1);
   return sizes.reduce((best, n) => (waste(n) <= waste(best) ? n : best), 1);
 }
 
