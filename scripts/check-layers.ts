@@ -23,10 +23,11 @@ const LEVELS: Readonly<Record<string, number>> = {
   "src/compress": 5,
   "src/plan": 5,
   "src/runtime": 6,
-  "src/native": 6.2,
   "src/pipeline.ts": 6.5,
+  "src/profile": 6.7,
   "src/optimize": 6.8,
   "src/report": 6.9,
+  "src/native": 6.95,
   src: 7,
   cli: 8,
 };
