@@ -17,7 +17,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { UserError } from "../util/errors.ts";
-import type { Compiler } from "./compiler.ts";
+import type { Compiler, Env } from "./compiler.ts";
 
 const run = promisify(execFile);
 
@@ -25,7 +25,7 @@ const run = promisify(execFile);
 const KEPT = 200;
 
 /** Where libraries are kept unless `TERSOR_CACHE` names a folder. */
-function cacheFolder(env: NodeJS.ProcessEnv): string {
+function cacheFolder(env: Env): string {
   const asked = env["TERSOR_CACHE"];
   if (asked !== undefined && asked !== "") return asked;
   const mac = process.platform === "darwin";
@@ -102,7 +102,7 @@ async function compileIn(
 export async function buildLibrary(
   files: ReadonlyMap<string, string>,
   compiler: Compiler,
-  options: { readonly flags?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {},
+  options: { readonly flags?: readonly string[]; readonly env?: Env } = {},
 ): Promise<Library> {
   const env = options.env ?? process.env;
   const flags = ["-O3", ...FLAGS, ...compiler.cpuFlags, ...(options.flags ?? [])];

@@ -2,6 +2,9 @@
 import { spawnSync } from "node:child_process";
 import { UserError } from "../util/errors.ts";
 
+/** Environment variables. */
+export type Env = Readonly<Record<string, string | undefined>>;
+
 export interface Compiler {
   /** The program and the arguments that always come first. */
   readonly command: readonly string[];
@@ -59,7 +62,7 @@ const found = new Map<string, Compiler | null>();
  * The compiler: `CC` of the environment where it is set, else cc, gcc or clang. Throws UserError E_TARGET
  * where there is none, and on systems other than Linux and macOS.
  */
-export function findCompiler(env: NodeJS.ProcessEnv = process.env): Compiler {
+export function findCompiler(env: Env = process.env): Compiler {
   const { platform } = process;
   if (platform !== "linux" && platform !== "darwin") {
     throw new UserError("E_TARGET", `native code is not made on ${platform}`, {

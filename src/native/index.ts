@@ -6,6 +6,6 @@
  *     const session = await createNativeSession(program, { threads: 2 });
  *     const [y] = session.run([x]);
  */
-export { type Compiler, findCompiler } from "./compiler.ts";
+export { type Compiler, type Env, findCompiler } from "./compiler.ts";
 export { createNativeSession, type NativeOptions } from "./session.ts";
 export { type NativeTarget, nativeTarget } from "./target.ts";

@@ -9,13 +9,13 @@ import { interpretProgram, smallFeeds, smallProgram } from "../../test/support/s
 import { worstOutput } from "../../test/support/whole-models.ts";
 import { toNumbers } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
-import { findCompiler } from "./compiler.ts";
+import { type Env, findCompiler } from "./compiler.ts";
 import { createNativeSession } from "./index.ts";
 
 /** Runs `use` with an empty cache folder; says so where there is no compiler. */
 async function withCache(
   t: TestContext,
-  use: (env: NodeJS.ProcessEnv, folder: string) => Promise<void>,
+  use: (env: Env, folder: string) => Promise<void>,
 ): Promise<void> {
   try {
     findCompiler();

@@ -7,6 +7,7 @@ import { DTYPES } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { InternalError, UserError } from "../util/errors.ts";
 import { buildLibrary } from "./build.ts";
+import type { Env } from "./compiler.ts";
 import { type LoadedLibrary, loadLibrary } from "./library.ts";
 import { nativeTarget } from "./target.ts";
 import { teamText } from "./team.ts";
@@ -17,7 +18,7 @@ export interface NativeOptions {
   /** More options for the C compiler, for comparisons and tests. */
   readonly flags?: readonly string[];
   /** Where CC, TERSOR_CACHE and XDG_CACHE_HOME are read; default the process's. */
-  readonly env?: NodeJS.ProcessEnv;
+  readonly env?: Env;
 }
 
 const LINE = 64;
