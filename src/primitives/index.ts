@@ -4,7 +4,9 @@ import { convF32Blocks } from "./conv/f32-blocks.ts";
 import { convF32Depthwise } from "./conv/f32-depthwise.ts";
 import { convF32Gemm } from "./conv/f32-gemm.ts";
 import { convF32Spmm } from "./conv/f32-spmm.ts";
+import { convF32Winograd } from "./conv/f32-winograd.ts";
 import { convI8Depthwise } from "./conv/i8-depthwise.ts";
+import { convI8DepthwisePairs } from "./conv/i8-depthwise-pairs.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
 import { convI8Winograd } from "./conv/i8-winograd.ts";
 import { linearF32Blocks } from "./linear/f32-blocks.ts";
@@ -17,8 +19,10 @@ import type { Primitive } from "./primitive.ts";
 export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   conv: [
     convF32Depthwise,
+    convI8DepthwisePairs,
     convI8Depthwise,
     convF32Gemm,
+    convF32Winograd,
     convI8Gemm,
     convI8Winograd,
     convF32Spmm,

@@ -32,6 +32,12 @@ const CASES: readonly ConvCase[] = [
   { x: [2, 7, 10, 12], o: 13, k: [3, 3], pad: [1, 1, 1, 1] },
   { x: [1, 9, 6, 8], o: 20, k: [3, 3] },
   { x: [1, 6, 13, 10], o: 8, k: [3, 3], pad: [2, 0, 0, 2] },
+  { x: [1, 9, 7, 16], o: 16, k: [3, 3], pad: [1, 1, 1, 1], groups: 16, act: RELU },
+  { x: [2, 8, 6, 11], o: 11, k: [3, 3], pad: [1, 1, 1, 1], groups: 11 },
+  { x: [1, 9, 8, 12], o: 12, k: [5, 5], pad: [2, 2, 2, 2], groups: 12 },
+  { x: [1, 11, 10, 8], o: 8, k: [3, 3], stride: 2, pad: [0, 0, 1, 1], groups: 8 },
+  { x: [1, 20, 11, 8], o: 8, k: [5, 5], stride: 2, pad: [2, 2, 2, 2], groups: 8 },
+  { x: [1, 38, 3, 8], o: 8, k: [3, 3], groups: 8 },
 ]; // biome-ignore format: a table
 
 const ints = (
