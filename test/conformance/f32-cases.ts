@@ -11,7 +11,92 @@ export const CONSTANT_INPUTS: Readonly<Record<string, readonly number[]>> = {
   linear: [1, 2],
 };
 
+const convCase = (
+  x: readonly [n: number, h: number, w: number, c: number],
+  o: number,
+  k: readonly [number, number],
+  rest: { stride?: number; pad?: number; dilation?: number; groups?: number; residual?: true } = {},
+): Sample => {
+  const { stride = 1, pad = 0, dilation = 1, groups = 1, residual } = rest;
+  const size = (extent: number, taps: number): number =>
+    Math.floor((extent + 2 * pad - (taps - 1) * dilation - 1) / stride) + 1;
+  const y = f32(x[0], size(x[1], k[0]), size(x[2], k[1]), o);
+  return {
+    ins: [f32(...x), f32(o, ...k, x[3] / groups), f32(o), ...(residual ? [y] : [])],
+    attrs: {
+      layout: "nhwc",
+      stride: [stride, stride],
+      padBegin: [pad, pad],
+      padEnd: [pad, pad],
+      dilation: [dilation, dilation],
+      groups,
+      act: { fn: "relu" },
+    },
+  };
+};
+
+const conv = (pad: readonly number[], stride: readonly number[], groups: number, act?: string) => ({
+  layout: "nhwc" as const,
+  stride,
+  padBegin: pad.slice(0, 2),
+  padEnd: pad.slice(2),
+  dilation: [1, 1],
+  groups,
+  ...(act === undefined ? {} : { act: { fn: act } }),
+});
+
+const depthwise = (
+  [h, w, c]: readonly [number, number, number],
+  k: readonly [number, number],
+  stride: readonly number[],
+  pad: readonly number[],
+  act?: string,
+): Sample => ({
+  ins: [f32(1, h, w, c), f32(c, ...k, 1), f32(c)],
+  attrs: conv(pad, stride, c, act),
+});
+
 export const CASES: Readonly<Record<string, readonly Sample[]>> = {
+  conv: [
+    convCase([1, 9, 11, 8], 16, [3, 3], { pad: 1 }),
+    convCase([2, 8, 8, 12], 20, [3, 3], { pad: 1, residual: true }),
+    convCase([1, 7, 6, 4], 5, [3, 3]),
+    convCase([1, 5, 13, 16], 24, [3, 3], { pad: 2 }),
+    convCase([1, 6, 6, 16], 16, [3, 3], { pad: 1, groups: 4 }),
+    convCase([1, 11, 7, 24], 32, [1, 1], { stride: 2 }),
+    convCase([1, 9, 9, 3], 8, [3, 3], { stride: 2, pad: 1 }),
+    convCase([1, 12, 5, 8], 12, [3, 1], { dilation: 2 }),
+    convCase([1, 7, 7, 40], 48, [3, 3], { pad: 1, residual: true }),
+  ],
+  linear: [
+    { ins: [f32(13, 300), f32(20, 300), f32(20)], attrs: {} },
+    { ins: [f32(7, 70), f32(33, 70), f32(33)], attrs: { act: { fn: "relu" } } },
+  ],
+  conv: [
+    { ins: [f32(1, 9, 7, 10), f32(14, 1, 1, 10)], attrs: conv([0, 0, 0, 0], [1, 1], 1, "sigmoid") },
+    { ins: [f32(1, 6, 9, 3), f32(9, 3, 3, 3)], attrs: conv([1, 1, 1, 1], [1, 1], 1, "tanh") },
+    depthwise([9, 11, 8], [3, 3], [1, 1], [1, 1, 1, 1], "relu"),
+    depthwise([9, 11, 6], [3, 3], [1, 1], [1, 1, 1, 1], "hard_swish"),
+    depthwise([12, 13, 5], [3, 3], [2, 2], [0, 0, 1, 1]),
+    depthwise([6, 25, 12], [5, 5], [2, 1], [2, 2, 2, 2], "sigmoid"),
+    depthwise([2, 17, 4], [5, 5], [1, 1], [2, 2, 2, 2]),
+    depthwise([3, 3, 9], [3, 3], [1, 1], [1, 1, 1, 1]),
+    depthwise([1, 2, 8], [3, 3], [1, 1], [1, 1, 1, 1]),
+    depthwise([8, 8, 3], [3, 3], [1, 1], [1, 1, 1, 1]),
+    depthwise([14, 14, 16], [7, 7], [1, 1], [3, 3, 3, 3]),
+    depthwise([10, 10, 8], [3, 3], [1, 1], [0, 0, 0, 0]),
+    depthwise([5, 9, 7], [2, 4], [2, 3], [1, 3, 0, 2]),
+    {
+      ins: [f32(2, 11, 12, 8), f32(8, 3, 3, 1)],
+      attrs: { ...conv([2, 2, 2, 2], [1, 1], 8), dilation: [2, 2] },
+    },
+  ],
+  linear: [
+    {
+      ins: [f32(13, 20), f32(18, 20), f32(18)],
+      attrs: { act: { fn: "gelu", approximate: "none" } },
+    },
+  ],
   matmul: [
     { ins: [f32(2, 13, 7), f32(2, 7, 9)], attrs: {} },
     { ins: [f32(3, 1, 6, 11), f32(5, 11, 16)], attrs: {} },

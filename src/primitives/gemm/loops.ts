@@ -109,7 +109,7 @@ export function forEachRun(
 /** Runs `store(lanes)` when vector `j` of the panel starting at `channel` holds output channels. */
 export function forValidLanes(
   k: KernelBuilder,
-  loops: Loops,
+  loops: Pick<Loops, "tile" | "panels">,
   channels: number,
   channel: Expr,
   j: number,
