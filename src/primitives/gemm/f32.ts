@@ -3,8 +3,17 @@
  * packed as [panel][k][channel] with the channels of a panel adjacent.
  */
 import type { Activation } from "../../graph/op.ts";
-import { add, affine, fma, KernelBuilder, mul } from "../../kernel/build.ts";
+import {
+  add,
+  affine,
+  type ExprLike,
+  fma,
+  KernelBuilder,
+  mul,
+  variable,
+} from "../../kernel/build.ts";
 import { type Buffer, type Expr, type Kernel, type KType, lanesOf } from "../../kernel/ir.ts";
+import { readsOf } from "../../kernel/walk.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
@@ -98,6 +107,9 @@ function f32GemmStep(spec: F32Gemm, loops: Loops): Step {
   ];
   if (spec.residual !== null) operands.push({ kind: "in", index: spec.residual });
   if (g.padded) operands.push({ kind: "work", id: "rows", bytes: 4 * workspaceSize(g, loops) });
+  if (finishesLater(spec, loops)) {
+    operands.push({ kind: "work", id: "sums", bytes: 4 * loops.tile.mr * panelWidth(loops.tile) });
+  }
   return { kernel, operands, args: [] };
 }
 
@@ -109,6 +121,15 @@ function withForms(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
   const unfused = { ...loops, tile, tiles: ceilDiv(loops.length, tile.mr) };
   return { ...f32Kernel(spec, unfused, weightCount), forms: { fma: kernel } };
 }
+
+/**
+ * Activations that call functions of the maths library get the sums of a tile by way of memory: called among
+ * sums in registers, each call would save and restore them all.
+ */
+const finishesLater = ({ act }: F32Gemm, loops: Loops): boolean =>
+  act !== undefined &&
+  loops.tile.mr > 1 &&
+  readsOf(SCALARS[act.fn]!.expr(variable("x", "f32x4"), act)).calls;
 
 function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {
   const width = panelWidth(loops.tile);
@@ -127,6 +148,8 @@ function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
   const y = k.buffer("y", "f32", pixels * g.n, "out");
   const residual = spec.residual === null ? null : k.buffer("residual", "f32", pixels * g.n, "in");
   const work = g.padded ? k.buffer("rows", "f32", workspaceSize(g, loops), "work") : null;
+  const later = finishesLater(spec, loops);
+  const sums = later ? k.buffer("sums", "f32", loops.tile.mr * width, "work") : null;
   const source = work ?? x;
   const rowStride = work === null ? g.dh * g.w * g.c : g.span * g.c;
   const mover: RowMover = {
@@ -158,7 +181,7 @@ function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
           k.let("a0", first),
           panel,
         );
-        finish(k, g, loops, spec.act, acc, panel, y, residual, row.y, pixel);
+        finish(k, g, loops, spec.act, acc, panel, { y, residual, sums }, row.y, pixel);
       },
     );
   });
@@ -240,6 +263,14 @@ function accumulate(
   return acc;
 }
 
+/** What a finished tile reads and writes beside its sums. */
+interface Results {
+  readonly y: Buffer;
+  readonly residual: Buffer | null;
+  /** Where the sums go before the activation, if they do. */
+  readonly sums: Buffer | null;
+}
+
 function finish(
   k: KernelBuilder,
   g: ConvGeometry,
@@ -247,25 +278,41 @@ function finish(
   act: Activation | undefined,
   acc: readonly (readonly Expr[])[],
   panel: Panel,
-  y: Buffer,
-  residual: Buffer | null,
+  { y, residual, sums }: Results,
   rowStart: Expr,
   pixel: Expr,
 ): void {
   const scalar = act === undefined ? null : SCALARS[act.fn]!;
   const type = vectorType(loops.tile);
+  const { lanes: width, mr, nv } = loops.tile;
   const base = k.let("yp", affine(rowStart, [pixel, g.n], panel.output));
-  for (let j = 0; j < loops.tile.nv; j++) {
+  const store = (j: number, rows: readonly (readonly [ExprLike, Expr])[]): void =>
     forValidLanes(k, loops, g.n / g.groups, panel.channel, j, (lanes) => {
-      acc.forEach((vectors, r) => {
-        const at = add(base, r * g.n + loops.tile.lanes * j);
-        let v = vectors[j]!;
+      for (const [r, sum] of rows) {
+        const at = affine(base, [r, g.n], width * j);
+        let v = sum;
         if (residual !== null) v = add(v, k.load(residual, at, type));
         if (scalar !== null) v = scalar.expr(k.let("t", v), act!);
         storeLanes(k, y, at, v, lanes);
-      });
+      }
     });
+  const vectors = Array.from({ length: nv }, (_, j) => j);
+  if (sums === null) {
+    for (const j of vectors) {
+      store(
+        j,
+        acc.map((row, r) => [r, row[j]!] as const),
+      );
+    }
+    return;
   }
+  const at = (r: ExprLike, j: number): Expr => affine([r, nv * width], width * j);
+  for (const [r, row] of acc.entries()) {
+    for (const [j, sum] of row.entries()) k.store(sums, at(r, j), sum);
+  }
+  k.for("r", 0, mr, (r) => {
+    for (const j of vectors) store(j, [[r, k.load(sums, at(r, j), type)]]);
+  });
 }
 
 /** Stores the first lanes of an f32 vector. */

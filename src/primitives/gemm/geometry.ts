@@ -109,8 +109,8 @@ export interface Loops {
 }
 
 /** Input elements a row of a flat product may have, so that they stay in the L1 cache, and its fewest pixels. */
-const FLAT_ELEMENTS = 4096;
-const FLAT_PIXELS = 24;
+const FLAT_ELEMENTS = 16384;
+const FLAT_PIXELS = 48;
 
 /** Cuts the pixels of a flat product into rows of equal length, as far as they divide. */
 function flatLength(pixels: number, channels: number): number {
