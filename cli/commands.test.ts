@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { parseNpy } from "../src/data/npy.ts";
+import type { Explanation } from "../src/select/select.ts";
 import { type CliResult, tersor } from "../test/support/cli.ts";
 import { modelFolder, smallClassifier } from "../test/support/models.ts";
 
@@ -92,6 +93,53 @@ suite("commands on a small model", { concurrency: 4 }, () => {
     const single = await run("compile", "model.onnx", "--target", "c", "--single", "--out", "c");
     assert.equal(single.code, 1);
     assert.match(single.stderr, /--single/);
+  });
+
+  test("compile --explain gives choice, runner-up and gap of each layer", async () => {
+    const out = await json("compile", "model.onnx", "--out", "explained", "--explain");
+    const { layers, gapNs } = out["explanation"] as Explanation;
+    assert.equal(gapNs, 0);
+    const conv = layers.find((l) => l.op === "conv")!;
+    assert.ok(!conv.chosen.measured && conv.runnerUp!.gapNs > 0);
+    const { stdout } = await run("compile", "model.onnx", "--out", "explained", "--explain");
+    assert.match(stdout, /layer +primitive +time +runner-up +gap/);
+    assert.match(stdout, /no selection is predicted to be faster/);
+    assert.ok(stdout.split("\n").every((line) => line.length <= 120));
+  });
+
+  test("profile measures, compile takes the times, --primitive overrules them", async () => {
+    const first = await json("profile", "model.onnx", "--out", "times.json", "--seconds", "0.05");
+    const again = await json("profile", "model.onnx", "--out", "times.json", "--seconds", "0.05");
+    assert.equal(again["entries"], first["entries"]);
+    const flags = ["--out", "timed", "--explain", "--profile", "times.json"];
+    const timed = await json("compile", "model.onnx", ...flags);
+    const layers = (timed["explanation"] as Explanation).layers;
+    assert.ok(layers.every((l) => l.chosen.measured));
+    const conv = layers.find((l) => l.op === "conv")!;
+    const pin = ["--primitive", `${conv.name}=conv_default`];
+    const pinned = await json("compile", "model.onnx", ...flags, ...pin);
+    const other = (pinned["explanation"] as Explanation).layers.find((l) => l.op === "conv")!;
+    assert.equal(other.chosen.name, "conv_default");
+  });
+
+  test("flags of the selection are refused with what can be done", async () => {
+    const refused = async (code: number, pattern: RegExp, ...flags: string[]): Promise<void> => {
+      const { code: got, stderr } = await run("compile", "model.onnx", "--out", "no", ...flags);
+      assert.equal(got, code, stderr);
+      assert.match(stderr, pattern);
+      assert.equal(stderr.trimEnd().split("\n").length, 1);
+    };
+    await refused(
+      1,
+      /no layer is named 'nobody'; layers with a choice: /,
+      "--primitive",
+      "nobody=x",
+    );
+    await refused(1, /'x' is not layer=name/, "--primitive", "x");
+    await refused(1, /no such device profile.*tersor profile/, "--profile", "none.json");
+    await refused(1, /not a device profile/, "--profile", "model.onnx");
+    await refused(2, /smallest reached: \d+/, "--max-memory", "10");
+    await refused(1, /--max-code/, "--max-code", "10", "--target", "c");
   });
 
   test("compile --dry-run writes nothing", async () => {

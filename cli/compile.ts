@@ -55,6 +55,12 @@ export const compileCommand = (): Command =>
 function compileModel(path: string, options: Options): void {
   const io = makeIo(options);
   const { graph } = openForCommand(path, options, io);
+  if (options.target === "c" && options.maxCode !== undefined) {
+    throw new UserError("E_ARGUMENT", "what C becomes depends on its compiler", {
+      where: "--max-code",
+      hint: "leave it out with --target c",
+    });
+  }
   const selection = selectionOptions(options, WASM, io);
   const compiled = compile(options.clean ? cleanGraph(graph) : graph, selection);
   const { program } = compiled;
