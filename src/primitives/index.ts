@@ -5,7 +5,6 @@ import { convF32Depthwise } from "./conv/f32-depthwise.ts";
 import { convF32Gemm } from "./conv/f32-gemm.ts";
 import { convF32Spmm } from "./conv/f32-spmm.ts";
 import { convF32Winograd } from "./conv/f32-winograd.ts";
-import { convF32Winograd } from "./conv/f32-winograd.ts";
 import { convI8Depthwise } from "./conv/i8-depthwise.ts";
 import { convI8DepthwisePairs } from "./conv/i8-depthwise-pairs.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
@@ -23,7 +22,6 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
     convI8DepthwisePairs,
     convI8Depthwise,
     convF32Gemm,
-    convF32Winograd,
     convF32Winograd,
     convI8Gemm,
     convI8Winograd,
