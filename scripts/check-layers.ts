@@ -16,6 +16,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   "src/ops": 3,
   "src/formats": 4,
   "src/passes": 4,
+  "src/autodiff": 4,
   "src/primitives": 4,
   "src/targets": 4,
   "src/data": 4,

@@ -127,6 +127,11 @@ export class GraphBuilder {
     return this.constants.get(v);
   }
 
+  /** The nodes built so far, in order, from the given position on. */
+  nodesFrom(start: number): readonly Node[] {
+    return this.nodes.slice(start);
+  }
+
   /** Renames a value (imports name values after the source model's tensors). */
   setName(v: Value, name: string): void {
     const info = this.values.get(v);

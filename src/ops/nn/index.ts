@@ -3,6 +3,7 @@ import type { Op } from "../../graph/op.ts";
 import { averagePool } from "./average-pool.ts";
 import { batchNorm } from "./batch-norm.ts";
 import { conv } from "./conv.ts";
+import { convBackwardWeights } from "./conv-backward-weights.ts";
 import { convTranspose } from "./conv-transpose.ts";
 import { detectionPostprocess } from "./detection-postprocess.ts";
 import { gridSample } from "./grid-sample.ts";
@@ -12,6 +13,7 @@ import { lpPool } from "./lp-pool.ts";
 import { lrn } from "./lrn.ts";
 import { matmul } from "./matmul.ts";
 import { maxPool } from "./max-pool.ts";
+import { maxPoolBackward } from "./max-pool-backward.ts";
 import { maxPoolIndices } from "./max-pool-indices.ts";
 import { nonMaxSuppression } from "./non-max-suppression.ts";
 import { resize } from "./resize.ts";
@@ -32,6 +34,8 @@ export const nnOps = {
   instance_norm: instanceNorm,
   lrn,
   conv_transpose: convTranspose,
+  conv_backward_weights: convBackwardWeights,
+  max_pool_backward: maxPoolBackward,
   resize,
   grid_sample: gridSample,
   roi_align: roiAlign,

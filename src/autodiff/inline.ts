@@ -1,0 +1,47 @@
+/** @file Copies the nodes of a graph into one under construction. */
+import { type Graph, GraphBuilder, type Node, type Value } from "../graph/graph.ts";
+import type { TensorType } from "../tensor/tensor.ts";
+
+export interface Inlined {
+  readonly outs: readonly Value[];
+  /** The nodes as they were added, in order. */
+  readonly nodes: readonly Node[];
+}
+
+/** Adds `graph` to `g`, with `ins` in place of its inputs. */
+export function inlineGraph(g: GraphBuilder, graph: Graph, ins: readonly Value[]): Inlined {
+  const map = new Map<Value, Value>();
+  graph.inputs.forEach((v, i) => {
+    map.set(v, ins[i]!);
+  });
+  const value = (v: Value): Value => {
+    let to = map.get(v);
+    if (to === undefined) {
+      to = g.constant(graph.constants.get(v)!, graph.values.get(v)!.name);
+      map.set(v, to);
+    }
+    return to;
+  };
+  const nodes = graph.nodes.map((node): Node => {
+    const from = node.ins.map(value);
+    const outs = g.applyAll(node.op, from, node.attrs, node.name);
+    node.outs.forEach((v, i) => {
+      map.set(v, outs[i]!);
+      g.setName(outs[i]!, graph.values.get(v)!.name);
+    });
+    return { ...node, ins: from, outs };
+  });
+  return { outs: graph.outputs.map(value), nodes };
+}
+
+/** The graph that `build` makes of inputs of these types. */
+export function graphOf(
+  name: string,
+  types: readonly TensorType[],
+  build: (g: GraphBuilder, ins: readonly Value[]) => readonly Value[],
+): Graph {
+  const g = new GraphBuilder(name);
+  const ins = types.map((t, i) => g.input(`in${i}`, t));
+  for (const v of build(g, ins)) g.output(v);
+  return g.build();
+}
