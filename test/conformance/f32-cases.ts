@@ -88,13 +88,13 @@ export const CASES: Readonly<Record<string, readonly Sample[]>> = {
       ins: [f32(2, 11, 12, 8), f32(8, 3, 3, 1)],
       attrs: { ...conv([2, 2, 2, 2], [1, 1], 8), dilation: [2, 2] },
     },
+  ],
+  linear: [
+    { ins: [f32(13, 300), f32(20, 300), f32(20)], attrs: {} },
     {
       ins: [f32(13, 20), f32(18, 20), f32(18)],
       attrs: { act: { fn: "gelu", approximate: "none" } },
     },
-  ],
-  linear: [
-    { ins: [f32(13, 300), f32(20, 300), f32(20)], attrs: {} },
     { ins: [f32(7, 70), f32(33, 70), f32(33)], attrs: { act: { fn: "relu" } } },
   ],
   matmul: [
