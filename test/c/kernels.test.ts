@@ -55,9 +55,9 @@ const bytes = (data: TypedArray): Tensor => ({
   data,
 });
 
-function check(kernels: readonly RandomKernel[], flags: readonly string[]): void {
+async function check(kernels: readonly RandomKernel[], flags: readonly string[]): Promise<void> {
   const feeds = kernels.map((r) => bytes(new Uint8Array(r.memory())));
-  const [got] = runC([{ program: programOf(kernels), feeds }], ["-std=gnu99", ...flags]);
+  const [got] = await runC([{ program: programOf(kernels), feeds }], ["-std=gnu99", ...flags]);
   kernels.forEach((r, i) => {
     const expected = r.memory();
     interpretKernel(r.kernel, expected, r.bases, r.args);
@@ -66,10 +66,10 @@ function check(kernels: readonly RandomKernel[], flags: readonly string[]): void
   });
 }
 
-test(`${COUNT} random kernels from seed ${FIRST} as C`, (t) => {
+test(`${COUNT} random kernels from seed ${FIRST} as C`, async (t) => {
   if (CC === null) return t.diagnostic("skipped: no C compiler");
   const kernels = Array.from({ length: COUNT }, (_, i) => randomKernel(makeRng(FIRST + i)));
-  check(kernels, ["-O1", "-fno-math-errno", "-ffp-contract=off"]);
+  await check(kernels, ["-O1", "-fno-math-errno", "-ffp-contract=off"]);
 });
 
 /** Sums of products that are not fma: no bit may differ under a compiler that contracts. */
@@ -104,12 +104,12 @@ function sumsOfProducts(type: KType): RandomKernel {
   };
 }
 
-test("a compiler that contracts finds nothing to contract outside fma", (t) => {
+test("a compiler that contracts finds nothing to contract outside fma", async (t) => {
   const version = CC === null ? "" : String(spawnSync(CC, ["--version"]).stdout);
   const major = Number(/\(.*\) (\d+)\./.exec(version)?.[1] ?? 0);
   if (CC === null || /clang/.test(version) || major < 12) {
     return t.diagnostic("skipped: no GCC 12 or later");
   }
   const kernels = (["f32", "f32x4"] as const).map(sumsOfProducts);
-  check(kernels, ["-O2", "-march=native", "-fno-math-errno", "-ffp-contract=fast"]);
+  await check(kernels, ["-O2", "-march=native", "-fno-math-errno", "-ffp-contract=fast"]);
 });

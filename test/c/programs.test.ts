@@ -21,11 +21,11 @@ for (const [what, flags, weights] of [
   ["with the weights in a file", STRICT, "file"],
   ["under sanitizers", [...SANITIZE, "-fno-sanitize-recover=all"], "inline"],
 ] as const) {
-  test(`a small program as C ${what}`, (t) => {
+  test(`a small program as C ${what}`, async (t) => {
     if (CC === null) return t.diagnostic(NO_COMPILER);
     const program = smallProgram();
     const jobs = [1, 2, 3].map((seed) => ({ program, feeds: smallFeeds(seed) }));
-    const got = runC(jobs, flags, { weights });
+    const got = await runC(jobs, flags, { weights });
     jobs.forEach(({ feeds }, i) => {
       const want = interpretProgram(program, feeds);
       assert.ok(worstOutput([got[i]![0]!], [want[0]!], "relative") <= 1e-6);
@@ -34,7 +34,7 @@ for (const [what, flags, weights] of [
   });
 }
 
-test("a constant that a kernel writes to lies in the arena", (t) => {
+test("a constant that a kernel writes to lies in the arena", async (t) => {
   if (CC === null) return t.diagnostic(NO_COMPILER);
   const small = smallProgram();
   const [x, q] = smallFeeds();
@@ -42,7 +42,7 @@ test("a constant that a kernel writes to lies in the arena", (t) => {
   const steps = small.steps.map((s) => (s.kernel === 3 ? { ...s, bases: [256] } : s));
   const program = { ...small, steps };
   const want = interpretProgram(program, [x, q]);
-  const [got] = runC([{ program, feeds: [x, q] }], STRICT);
+  const [got] = await runC([{ program, feeds: [x, q] }], STRICT);
   assert.ok(worstOutput(got!, want, "relative") <= 1e-6);
 });
 
@@ -83,7 +83,7 @@ for (const [what, flags] of [
   ["without warnings", STRICT],
   ["under sanitizers", [...SANITIZE, "-fno-sanitize-recover=all"]],
 ] as const) {
-  test(`KWS and IC as C ${what}`, (t) => {
+  test(`KWS and IC as C ${what}`, async (t) => {
     if (CC === null) return t.diagnostic(NO_COMPILER);
     const found = MODELS.flatMap((name) => {
       const bytes = mlperfTiny(`${name}.tflite`);
@@ -92,7 +92,7 @@ for (const [what, flags] of [
       return [{ name, graph, program: compile(graph).program, feeds: seededFeeds(graph, 1) }];
     });
     if (found.length === 0) return t.diagnostic("skipped: the shared data is absent");
-    const got = runC(found, flags);
+    const got = await runC(found, flags);
     found.forEach(({ name, graph, feeds }, i) => {
       const want = interpret(graph, feeds);
       if (name.endsWith("int8"))

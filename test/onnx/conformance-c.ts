@@ -1,17 +1,34 @@
 /**
- * @file The ONNX node tests through C: batches of cases become one executable each.
- * `node test/onnx/conformance-c.ts [--every n] [--filter text] [--data path]`; every 5th case by default.
+ * @file The ONNX node tests through C, by one thread and by two: batches of cases become one executable each.
+ * `node test/onnx/conformance-c.ts [--every n] [--filter text] [--data path] [--cpu name]`.
  */
 import { setImmediate } from "node:timers/promises";
 import { compile } from "../../src/pipeline.ts";
+import { type CpuName, cpuOf } from "../../src/targets/c/cpu.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { CC, type CJob, runC, STRICT } from "../support/c-run.ts";
 import { ARCHIVE, type Case, readCases } from "./archive.ts";
 import { type Engine, type Outcome, runCase } from "./case.ts";
 import { skipReason } from "./skip.ts";
 
-const BATCH = 40;
-const FLAGS = [...STRICT, "-O1", "-fno-math-errno", "-ffp-contract=off"];
+const BATCH = 60;
+
+export interface ConformanceCOptions {
+  /** Only every n-th case. */
+  readonly every?: number;
+  /** Only cases whose name contains it. */
+  readonly filter?: string;
+  readonly data?: string;
+  /** The processor to write for, which must be able to run it; default "portable". */
+  readonly cpu?: CpuName;
+}
+
+export interface ConformanceC {
+  readonly cases: number;
+  readonly pass: number;
+  readonly skip: number;
+  readonly failures: readonly { readonly name: string; readonly reason: string }[];
+}
 
 interface Waiting {
   readonly job: CJob;
@@ -20,27 +37,27 @@ interface Waiting {
 }
 
 /** Runs all jobs in one executable; when that fails, each in its own. */
-function runAll(waiting: readonly Waiting[]): void {
+async function runAll(waiting: readonly Waiting[], cpu: CpuName): Promise<void> {
+  const flags = [...STRICT, "-O1", "-fno-math-errno", "-ffp-contract=off", ...cpuOf(cpu).flags];
   try {
-    const results = runC(
-      waiting.map((w) => w.job),
-      FLAGS,
-    );
+    const jobs = waiting.map((w) => w.job);
+    const results = await runC(jobs, flags, { threads: "all", cpu });
     waiting.forEach((w, i) => {
       w.resolve(results[i]!);
     });
   } catch (error) {
     if (waiting.length === 1) waiting[0]!.reject(error);
-    else for (const w of waiting) runAll([w]);
+    else for (const w of waiting) await runAll([w], cpu);
   }
 }
 
 /** Outcomes of the compiled side of each case. */
-async function runBatch(cases: readonly Case[]): Promise<Outcome[]> {
+async function runBatch(cases: readonly Case[], cpu: CpuName): Promise<Outcome[]> {
   let queue: Waiting[] = [];
+  const caps = cpuOf(cpu);
   const engine: Engine = (graph, feeds) =>
     new Promise((resolve, reject) => {
-      queue.push({ job: { program: compile(graph).program, feeds }, resolve, reject });
+      queue.push({ job: { program: compile(graph, { caps }).program, feeds }, resolve, reject });
     });
   let done = false;
   const all = Promise.all(cases.map(async (c) => (await runCase(c, engine)).wasm)).finally(() => {
@@ -50,9 +67,32 @@ async function runBatch(cases: readonly Case[]): Promise<Outcome[]> {
     await setImmediate();
     const waiting = queue;
     queue = [];
-    if (waiting.length > 0) runAll(waiting);
+    if (waiting.length > 0) await runAll(waiting, cpu);
   }
   return all;
+}
+
+/** Runs the cases as C. Null when the data or the compiler is absent. */
+export async function runConformanceC(
+  options: ConformanceCOptions = {},
+): Promise<ConformanceC | null> {
+  const { every = 1, filter = "", data = ARCHIVE, cpu = "portable" } = options;
+  const cases = readCases(data);
+  if (cases === null || CC === null) return null;
+  const chosen = cases
+    .filter((c) => c.name.includes(filter) && skipReason(c.name, "wasm") === null)
+    .filter((_, i) => i % every === 0);
+  const failures: { name: string; reason: string }[] = [];
+  const count = { pass: 0, fail: 0, skip: 0 };
+  for (let i = 0; i < chosen.length; i += BATCH) {
+    const batch = chosen.slice(i, i + BATCH);
+    (await runBatch(batch, cpu)).forEach((outcome, k) => {
+      count[outcome.kind]++;
+      if (outcome.kind !== "fail") return;
+      failures.push({ name: batch[k]!.name, reason: outcome.reason.slice(0, 300) });
+    });
+  }
+  return { cases: chosen.length, pass: count.pass, skip: count.skip, failures };
 }
 
 async function main(args: readonly string[]): Promise<number> {
@@ -61,31 +101,20 @@ async function main(args: readonly string[]): Promise<number> {
     return at < 0 ? undefined : args[at + 1];
   };
   const data = value("--data") ?? ARCHIVE;
-  const cases = readCases(data);
-  if (cases === null || CC === null) {
+  const report = await runConformanceC({
+    data,
+    every: Number(value("--every") ?? 1),
+    filter: value("--filter") ?? "",
+    cpu: (value("--cpu") ?? "portable") as CpuName,
+  });
+  if (report === null) {
     console.error(CC === null ? "no C compiler" : `no test data at ${data}`);
     return 66;
   }
-  const every = Number(value("--every") ?? 5);
-  const chosen = cases
-    .filter((c) => c.name.includes(value("--filter") ?? ""))
-    .filter((_, i) => i % every === 0);
-  const count = { pass: 0, fail: 0, skip: 0 };
-  for (let i = 0; i < chosen.length; i += BATCH) {
-    const batch = chosen.slice(i, i + BATCH);
-    (await runBatch(batch)).forEach((outcome, k) => {
-      const { name } = batch[k]!;
-      const kind = skipReason(name, "wasm") === null ? outcome.kind : "skip";
-      count[kind]++;
-      if (kind === "fail" && outcome.kind === "fail") {
-        console.log(`FAIL ${name}: ${outcome.reason.slice(0, 300)}`);
-      }
-    });
-  }
-  console.log(
-    `${chosen.length} cases as C: ${count.pass} pass, ${count.fail} fail, ${count.skip} skip`,
-  );
-  return count.fail === 0 ? 0 : 1;
+  const { cases, pass, skip, failures } = report;
+  for (const { name, reason } of failures) console.log(`FAIL ${name}: ${reason}`);
+  console.log(`${cases} cases as C: ${pass} pass, ${failures.length} fail, ${skip} skip`);
+  return failures.length === 0 ? 0 : 1;
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2));

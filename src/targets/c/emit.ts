@@ -22,8 +22,8 @@ import { typedefs } from "./types.ts";
 export interface COptions {
   /** "file": weights go to `<name>_weights.bin`, which the caller passes in. Default "inline". */
   readonly weights?: "inline" | "file";
-  /** Steps take a thread's number, and threads share them; default false. */
-  readonly threads?: boolean;
+  /** Steps take a thread's number, and threads share them: those worth it, or all that can be; default false. */
+  readonly threads?: boolean | "all";
   /** Begins the names of files and, as an identifier, of functions and macros; default "model". */
   readonly name?: string;
   /** The processor it is for, for which the kernels must be made; default "portable". */
@@ -140,12 +140,12 @@ static inline const void *bytes_at(const void *memory, size_t offset) {
 `;
 
 /** Kernels that run in parts: those of steps which threads share. */
-function sharedKernels(program: Program): ReadonlyMap<number, Kernel> {
+function sharedKernels(program: Program, all: boolean): ReadonlyMap<number, Kernel> {
   const used = new Set(program.steps.map((c) => c.kernel));
   return new Map(
     [...used].flatMap((k): [number, Kernel][] => {
       const kernel = program.kernels[k]!;
-      const split = worthSharing(kernel) ? splitKernel(kernel) : null;
+      const split = all || worthSharing(kernel) ? splitKernel(kernel) : null;
       return split === null ? [] : [[k, split]];
     }),
   );
@@ -195,7 +195,7 @@ function plan(program: Program, options: COptions, names: Names, split: Iterable
     ]),
   );
   const scratch = [...parts.keys()].map((k) => scratchBytes(program.kernels[k]!));
-  const threadBytes = options.threads === true ? Math.max(0, ...scratch) : null;
+  const threadBytes = (options.threads ?? false) ? Math.max(0, ...scratch) : null;
   return { program, prefix, layout, beside, tables, functions, parts, threadBytes, cpu };
 }
 
@@ -214,7 +214,8 @@ export function emitC(given: Program, options: COptions = {}): CSource {
   for (const own of ENTRIES) names.reserve(`${prefix}_${own}`);
   for (const own of ["step", "thread", "threads"]) names.reserve(own);
   const ports = namePorts(program, prefix, names);
-  const split = options.threads === true ? sharedKernels(program) : new Map<number, Kernel>();
+  const { threads = false } = options;
+  const split = threads ? sharedKernels(program, threads === "all") : new Map<number, Kernel>();
   const s = plan(program, options, names, split.keys());
   const { layout, threadBytes, beside, cpu } = s;
   const packed = packWeights(program, layout.used, cpu.vectorBytes);
