@@ -16,6 +16,9 @@ export interface StepTime {
 export interface Session {
   /** "base", "fma" or "dot8": which instructions the engine allowed; native code names its compiler. */
   readonly variant: string;
+  /** Threads that compute; where fewer than asked for, `note` says why. */
+  readonly threads: number;
+  readonly note?: string;
   /** One inference: tensors in the order of the program's inputs, results in that of its outputs. */
   readonly run: (feeds: readonly Tensor[]) => readonly Tensor[];
   /** Runs on the present inputs until times are stable, so that later ones are of optimised code. */
@@ -31,6 +34,8 @@ export interface Session {
 export interface SessionOptions {
   /** The variant to use in place of the best one, for comparisons and tests. */
   readonly variant?: "base" | "fma" | "dot8";
+  /** Threads to use, the calling one included; default 1. Results do not depend on it. */
+  readonly threads?: number;
 }
 
 const MIN_WARM_UP = 20;
@@ -38,7 +43,8 @@ const MAX_WARM_UP_MS = 2000;
 const WINDOW = 10;
 
 /** A loaded model, whatever code it runs: what a session drives. */
-export type Driven = Pick<ModelInstance, "variant" | "step" | "execute" | "write" | "run">;
+export type Driven = Pick<ModelInstance, "variant" | "step" | "execute" | "write" | "run"> &
+  Partial<Pick<ModelInstance, "threads" | "note">>;
 
 /** A model with the inputs it was last given: memory is shared, so a run leaves none of them intact. */
 interface Fed {
@@ -110,13 +116,15 @@ export async function createSession(
   program: Program,
   options: SessionOptions = {},
 ): Promise<Session> {
-  const { wasm } = emitModule(program);
-  return driveModel(program, await instantiateModel(wasm, undefined, options.variant));
+  const { variant, threads = 1 } = options;
+  const { wasm } = emitModule(program, { threads: threads > 1 });
+  const model = await instantiateModel(wasm, undefined, variant, { threads });
+  return driveModel(program, model, () => model.close());
 }
 
 /** A session over a loaded model of this program. `release` runs when it is closed. */
 export function driveModel(program: Program, model: Driven, release?: () => void): Session {
-  const { variant } = model;
+  const { variant, threads = 1, note } = model;
   const zeros = program.inputs.map(({ type }) => zerosOf(type).data as ModelArray);
   let fed: Fed | null = { model, feeds: zeros };
   const open = (): Fed => {
@@ -124,7 +132,7 @@ export function driveModel(program: Program, model: Driven, release?: () => void
     return fed;
   };
   return {
-    variant,
+    ...{ variant, threads, ...(note !== undefined && { note }) },
     run: (feeds) => {
       checkFeeds(program, feeds);
       const at = open();

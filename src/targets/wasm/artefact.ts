@@ -6,6 +6,7 @@ import type { Port, Program } from "../../kernel/program.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { loaderSource } from "./loader.ts";
 import { emitModule, type ModuleOptions, type WasmModule } from "./module.ts";
+import { serve } from "./worker.ts";
 
 export interface ArtefactOptions extends ModuleOptions {
   /** Puts the module into the JavaScript file as base64, for places that can load only one file. */
@@ -72,10 +73,11 @@ function javaScript(
     ? `Uint8Array.from(atob("${base64(module.wasm)}"), (c) => c.charCodeAt(0))`
     : url("wasm");
   const weights = module.weights === undefined ? "undefined" : url("bin");
+  const threads = module.threads;
   return `/**
  * ${inComment(program.name)}, compiled by tersor.
 ${describePorts("input", program.inputs)}${describePorts("output", program.outputs)} */
-const instantiate = ${loaderSource()};
+const instantiate = ${loaderSource(threads)};
 
 async function bytesOf(source) {
   source = await source;
@@ -97,13 +99,39 @@ async function bytesOf(source) {
   return bytesOf(fetch(url));
 }
 
-export async function load(source = ${wasm}, weights = ${weights}) {
+${threads ? workerPart(fileName) : ""}
+export async function load(source = ${wasm}, weights = ${weights}${threads ? ", options = {}" : ""}) {
   const [bytes, rest] = await Promise.all([bytesOf(source), bytesOf(weights)]);
-  const { variant, memory, inputs, outputs, run } = await instantiate(bytes, rest);
-  return { variant, memory, inputs, outputs, run };
-}
+${threads ? THREADED_LOAD : PLAIN_LOAD}}
 `;
 }
+
+const PLAIN_LOAD = `  const { variant, memory, inputs, outputs, run } = await instantiate(bytes, rest);
+  return { variant, memory, inputs, outputs, run };
+`;
+
+const THREADED_LOAD = `  const { write, read, step, execute, steps, ...model } = await instantiate(
+    bytes, rest, undefined, { threads: options.threads, start: startWorker },
+  );
+  return model;
+`;
+
+/** Workers of browsers load the artefact's own file under a name of their own, and do as they are told. */
+const workerPart = (fileName: string): string => `
+const WORKER = "tersor worker";
+
+function startWorker() {
+  return new Worker(new URL(${JSON.stringify(`./${fileName}.js`)}, import.meta.url), {
+    type: "module",
+    name: "tersor worker",
+  });
+}
+
+if (globalThis.name === WORKER && typeof document === "undefined") {
+  const listen = (e) => (${serve.toString().replace(/\s*\n\s*/g, "\n")})(e.data, (m) => postMessage(m));
+  addEventListener("message", listen, { once: true });
+}
+`;
 
 function fields(ports: readonly Port[], clamped: boolean): string {
   return ports
@@ -116,8 +144,24 @@ function fields(ports: readonly Port[], clamped: boolean): string {
     .join("");
 }
 
+const THREAD_FIELDS = `  /** How many threads compute; 1 where there can be no more, \`note\` then says why. */
+  readonly threads: number;
+  readonly note?: string;
+  /** Ends the other threads; the model cannot be used any more. */
+  close(): void;
+`;
+
+const LOAD_OPTIONS = `export interface LoadOptions {
+  /** Threads to use, the calling one included; default 1. */
+  readonly threads?: number;
+}
+
+`;
+
 function declarations(program: Program, module: WasmModule): string {
-  const beside = module.weights !== undefined;
+  const { threads } = module;
+  const weights = "\n  weights?: Source | Promise<Source>,";
+  const beside = module.weights === undefined ? threads && "\n  weights?: undefined," : weights;
   return `/** Inputs by name. f16 and bf16 are passed as their bits, bool as 0 and 1. */
 export interface Inputs {
 ${fields(program.inputs, true)}}
@@ -142,7 +186,7 @@ export interface Port {
 export interface Model {
   /** Which instructions the engine allowed. */
   readonly variant: "base" | "fma" | "dot8";
-  readonly memory: WebAssembly.Memory;
+${threads ? THREAD_FIELDS : ""}  readonly memory: WebAssembly.Memory;
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   /**
@@ -155,9 +199,9 @@ export interface Model {
 /** A place or content: URL, fetched Response, or bytes. */
 export type Source = string | URL | Response | ArrayBuffer | ArrayBufferView;
 
-/** Loads the model; without arguments from the files beside this one. */
+${threads ? LOAD_OPTIONS : ""}/** Loads the model; without arguments from the files beside this one. */
 export function load(
-  source?: Source | Promise<Source>,${beside ? "\n  weights?: Source | Promise<Source>," : ""}
+  source?: Source | Promise<Source>,${beside || ""}${threads ? "\n  options?: LoadOptions," : ""}
 ): Promise<Model>;
 `;
 }

@@ -94,6 +94,7 @@ export function floatBytes(value: number, size: 4 | 8): number[] {
 export const SECTION = {
   custom: 0,
   type: 1,
+  import: 2,
   function: 3,
   memory: 5,
   global: 6,

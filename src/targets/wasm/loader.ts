@@ -6,6 +6,8 @@
  */
 
 import type { ModelArray, ModelFeeds, ModelInstance, ModelPort } from "./model.ts";
+import { MODULE_BYTES, type Range, type Sections } from "./module-bytes.ts";
+import { type StartWorker, TEAM } from "./team.ts";
 
 export type { ModelArray, ModelFeeds, ModelInstance, ModelPort } from "./model.ts";
 
@@ -14,15 +16,22 @@ interface Port extends ModelPort {
 }
 
 /** The "tersor" section of a module. */
-interface Description {
+export interface Description {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly steps: number;
+  readonly memoryBytes: number;
+  /** See ThreadPlaces in threads.ts. */
+  readonly threads?: {
+    readonly control: number;
+    readonly scratch: number;
+    readonly scratchBytes: number;
+  };
   /** Offset and length of each constant, when they are not in the module. */
   readonly weights?: readonly (readonly [number, number])[];
 }
 
-interface Exports {
+export interface Exports {
   readonly memory: WebAssembly.Memory;
   readonly flip: WebAssembly.Global;
   readonly init: () => void;
@@ -30,58 +39,24 @@ interface Exports {
   readonly step: (index: number) => void;
 }
 
-/** A position in the bytes being read. */
-interface Cursor {
-  readonly bytes: Uint8Array;
-  at: number;
-}
-
-type Range = readonly [begin: number, end: number];
-
-interface Sections {
-  /** Payloads of custom sections by name. */
-  readonly custom: ReadonlyMap<string, Range>;
-  /** All other sections, whole. */
-  readonly kept: readonly Range[];
-  readonly code: Range;
-}
-
-interface Choice {
+export interface Choice {
   readonly variant: string;
   /** See Expr dot8: 0x80808080 where the engine reads the second operand as unsigned. */
   readonly flip: number;
+  /** Where its bodies are in the module. */
+  readonly bodies?: Range | undefined;
+}
+
+export interface ThreadOptions {
+  /** Threads to use, the calling one included; default 1. */
+  readonly threads?: number;
+  /** Starts a worker in a browser, of a file that calls `serve`; default: from text, by a blob URL. */
+  readonly start?: StartWorker;
 }
 
 type Arrays = Record<string, ModelArray>;
-type Loader = typeof LOADER;
-
-/** Reads an unsigned LEB128 number. */
-function leb(c: Cursor): number {
-  let value = 0;
-  for (let shift = 0; ; shift += 7) {
-    const byte = c.bytes[c.at++] as number;
-    value += (byte & 127) * 2 ** shift;
-    if (byte < 128) return value;
-  }
-}
-
-/** Bytes preceded by their length, the length included. */
-function sized(l: Loader, c: Cursor): Uint8Array {
-  const start = c.at;
-  const size = l.leb(c);
-  c.at += size;
-  return c.bytes.subarray(start, c.at);
-}
-
-function join(pieces: readonly ArrayLike<number>[]): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(pieces.reduce((sum, p) => sum + p.length, 0));
-  let to = 0;
-  for (const piece of pieces) {
-    out.set(piece, to);
-    to += piece.length;
-  }
-  return out;
-}
+/** The functions that artefacts carry; those of TEAM only where the model has code for threads. */
+export type Loader = Omit<typeof LOADER, "open"> & typeof TEAM & { readonly single: typeof open };
 
 /**
  * The best variant whose results are exact here. The module tried is a function of three i32: the lane 0
@@ -111,62 +86,6 @@ function probe(l: Loader, force: string | undefined): Choice {
     variant: force ?? (signed || unsigned ? "dot8" : "fma"),
     flip: one > 0 ? 0x80808080 | 0 : 0,
   };
-}
-
-function sections(l: Loader, wasm: Uint8Array): Sections {
-  const custom = new Map<string, Range>();
-  const kept: Range[] = [];
-  let code: Range = [0, 0];
-  const c = { bytes: wasm, at: 8 };
-  while (c.at < wasm.length) {
-    const start = c.at;
-    const id = wasm[c.at++];
-    const size = l.leb(c);
-    const end = c.at + size;
-    if (id === 0) {
-      const length = l.leb(c);
-      const name = new TextDecoder().decode(wasm.subarray(c.at, c.at + length));
-      custom.set(name, [c.at + length, end]);
-    } else {
-      const section: Range = [start, end];
-      if (id === 10) code = section;
-      kept.push(section);
-    }
-    c.at = end;
-  }
-  return { custom, kept, code };
-}
-
-/** The module with the function bodies of `patches`: [count, (index, body)...]. */
-function patch(
-  l: Loader,
-  wasm: Uint8Array,
-  { kept, code }: Sections,
-  patches: Range,
-): Uint8Array<ArrayBuffer> {
-  const bodies = new Map<number, Uint8Array>();
-  const c = { bytes: wasm, at: patches[0] };
-  for (let n = l.leb(c); n > 0; n--) bodies.set(l.leb(c), l.sized(l, c));
-  c.at = code[0] + 1;
-  l.leb(c);
-  const countAt = c.at;
-  const count = l.leb(c);
-  const parts = [wasm.subarray(countAt, c.at)];
-  for (let i = 0; i < count; i++) {
-    const original = l.sized(l, c);
-    parts.push(bodies.get(i) ?? original);
-  }
-  const size = parts.reduce((sum, p) => sum + p.length, 0);
-  const header = [10];
-  for (let rest = size; ; rest >>>= 7) {
-    header.push(rest < 128 ? rest : (rest & 127) | 128);
-    if (rest < 128) break;
-  }
-  const section = [header, ...parts];
-  return l.join([
-    wasm.subarray(0, 8),
-    ...kept.flatMap((range) => (range === code ? section : [wasm.subarray(...range)])),
-  ]);
 }
 
 /** Copies constants that are not in the module to their places. */
@@ -272,30 +191,54 @@ function read(
   return result;
 }
 
+/** A running module. */
+export interface Engine {
+  readonly memory: WebAssembly.Memory;
+  readonly init: () => void;
+  readonly run: () => void;
+  readonly step: (index: number) => void;
+  /** What else a model says of itself and can do. */
+  readonly fields?: object;
+}
+
+/** Compiles the module for one thread. */
+async function open(
+  l: Loader,
+  wasm: Uint8Array,
+  parts: Sections,
+  { flip, bodies }: Choice,
+): Promise<Engine> {
+  const bytes = bodies === undefined ? wasm : l.patch(l, wasm, parts, bodies);
+  const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
+  const instance = await WebAssembly.instantiate(compiled);
+  const exports = instance.exports as unknown as Exports;
+  exports.flip.value = flip;
+  return exports;
+}
+
 async function load(
   l: Loader,
   wasm: Uint8Array,
   weights?: Uint8Array,
   force?: string,
+  options?: ThreadOptions,
 ): Promise<ModelInstance> {
-  let { variant, flip } = l.probe(l, force);
   const parts = l.sections(l, wasm);
   const description = parts.custom.get("tersor");
   if (description === undefined) throw new Error("this WebAssembly module is not a tersor model");
   const text = new TextDecoder().decode(wasm.subarray(...description));
   const about = JSON.parse(text) as Description;
+  let { variant, flip } = l.probe(l, force);
   if (variant === "dot8" && !parts.custom.has("tersor.code.dot8")) variant = "fma";
   if (variant === "fma" && !parts.custom.has("tersor.code.fma")) variant = "base";
   if (variant !== "dot8") flip = 0;
-  const patches = parts.custom.get(`tersor.code.${variant}`);
-  const bytes = patches === undefined ? wasm : l.patch(l, wasm, parts, patches);
-  const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
-  const instance = await WebAssembly.instantiate(compiled);
-  const { memory, run, step, ...rest } = instance.exports as unknown as Exports;
+  const choice = { variant, flip, bodies: parts.custom.get(`tersor.code.${variant}`) };
+  const engine = await l.open(l, wasm, parts, choice, about, options);
+  const { memory, init, run, step, fields } = engine;
   l.place(about, memory, weights);
-  rest.flip.value = flip;
-  rest.init();
+  init();
   return {
+    ...(fields as { threads: number; close(): void }),
     variant,
     memory,
     inputs: about.inputs,
@@ -318,20 +261,20 @@ async function load(
 }
 
 const LOADER = {
-  leb,
-  sized,
-  join,
+  ...MODULE_BYTES,
   probe,
-  sections,
-  patch,
   place,
   view,
   nameOf,
   copy,
   write,
   read,
+  open,
   load,
 };
+
+/** With threads: `single` opens a model for one. */
+const ALL = { ...LOADER, ...TEAM, single: LOADER.open };
 
 /**
  * Instantiates a module written by `emitModule`. `weights`: the bytes of the weights file when they are
@@ -341,12 +284,14 @@ export const instantiateModel = (
   wasm: Uint8Array,
   weights?: Uint8Array,
   force?: string,
-): Promise<ModelInstance> => load(LOADER, wasm, weights, force);
+  threads?: ThreadOptions,
+): Promise<ModelInstance> => load(ALL, wasm, weights, force, threads);
 
-/** The source of an expression whose value is `instantiateModel`. */
-export function loaderSource(): string {
-  const parts = Object.entries(LOADER).map(([name, part]) => `${name}: ${part.toString()}`);
-  const text = `((l) => (wasm, weights, force) => l.load(l, wasm, weights, force))({
+/** The source of an expression whose value is `instantiateModel`; `threads`: able to start some. */
+export function loaderSource(threads: boolean): string {
+  const all = Object.entries(threads ? ALL : LOADER);
+  const parts = all.map(([name, part]) => `${name}: ${part.toString()}`);
+  const text = `((l) => (wasm, weights, force, threads) => l.load(l, wasm, weights, force, threads))({
 ${parts.join(",\n")}
 })`;
   const code = text.replace(/^\s*\/\/.*$/gm, "");

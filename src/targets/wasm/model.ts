@@ -32,6 +32,9 @@ export type ModelFeeds = Readonly<Record<string, ModelArray>> | readonly ModelAr
 export interface ModelInstance {
   /** "base", "fma" or "dot8": which instructions the engine allowed. */
   readonly variant: string;
+  /** How many threads compute; 1 where there can be no more, `note` then says why. */
+  readonly threads: number;
+  readonly note?: string;
   readonly memory: WebAssembly.Memory;
   readonly inputs: readonly ModelPort[];
   readonly outputs: readonly ModelPort[];
@@ -45,6 +48,8 @@ export interface ModelInstance {
   readonly write: (feeds: ModelFeeds) => void;
   /** Copies outputs into new arrays, or into those given. */
   readonly read: (into?: Readonly<Record<string, ModelArray>>) => Record<string, ModelArray>;
+  /** Ends the other threads; the model cannot be used any more. */
+  readonly close: () => void;
   /** write, execute, read. */
   readonly run: (
     feeds: ModelFeeds,

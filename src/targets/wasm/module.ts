@@ -3,15 +3,24 @@
  * with relaxed SIMD travel in custom sections; the loader swaps them in (loader.ts).
  */
 import type { Expr, Kernel, Stmt } from "../../kernel/ir.ts";
-import type { Call, Port, Program, Segment } from "../../kernel/program.ts";
+import type { Port, Program, Segment } from "../../kernel/program.ts";
+import { type SharedProgram, shareProgram } from "../../kernel/threads.ts";
 import { eachExpr } from "../../kernel/walk.ts";
 import { elementCount } from "../../tensor/tensor.ts";
-import { invariant } from "../../util/errors.ts";
+import {
+  chosenCall,
+  type Driver,
+  type EmitCall,
+  emitCall,
+  runBody,
+  straightLine,
+} from "./driver.ts";
 import { emitKernel } from "./emit.ts";
 import {
   ByteSink,
   customSection,
   dataSegment,
+  type Export,
   exportSection,
   leb,
   MODULE_HEADER,
@@ -22,14 +31,16 @@ import {
   VAL_TYPES,
   vector,
 } from "./encoder.ts";
-import { FunctionBuilder } from "./function-builder.ts";
 import { FunctionPool, type WasmFeatures } from "./pool.ts";
+import { threadPlaces, threadSection } from "./threads.ts";
 
 export interface ModuleOptions {
   /** "file": constants are left out; `weights` of the result holds them. Default "inline". */
   readonly weights?: "inline" | "file";
   /** Adds the name section, for profilers and disassemblers. */
   readonly names?: boolean;
+  /** Adds what the model needs to run on several threads, where that is worth it. */
+  readonly threads?: boolean;
 }
 
 export interface WasmModule {
@@ -38,6 +49,8 @@ export interface WasmModule {
   readonly codeBytes: number;
   /** The constants, zeros included. */
   readonly weightsBytes: number;
+  /** It has what it needs to run on several threads. */
+  readonly threads: boolean;
   /** The constants back to back, when they are not in the module. */
   readonly weights?: Uint8Array;
 }
@@ -79,62 +92,6 @@ function nonNegativeArgs(program: Program): ReadonlySet<string>[] {
   });
 }
 
-interface Driver {
-  readonly program: Program;
-  /** Function index of each kernel. */
-  readonly functions: readonly number[];
-}
-
-/** Pushes the arguments of a call and makes it. */
-function emitCall(f: FunctionBuilder, driver: Driver, call: Call): void {
-  const kernel = driver.program.kernels[call.kernel];
-  const index = driver.functions[call.kernel];
-  invariant(kernel !== undefined && index !== undefined, () => `no kernel ${call.kernel}`);
-  for (const base of call.bases) f.i32(base | 0);
-  kernel.args.forEach((arg, i) => {
-    const value = call.args[i]!;
-    if (value === "flip") f.op("global.get", 0);
-    else if (arg.type === "i64") f.i64(BigInt(value));
-    else if (arg.type === "i32") f.i32(value | 0);
-    else f[arg.type](value);
-  });
-  f.call(index);
-}
-
-function straightLine(driver: Driver, calls: readonly Call[]): Uint8Array {
-  const f = new FunctionBuilder([]);
-  for (const call of calls) emitCall(f, driver, call);
-  return f.finish();
-}
-
-/** step(i): one call, chosen by a branch table out of nested blocks. */
-function stepBody(driver: Driver): Uint8Array {
-  const f = new FunctionBuilder(["i32"]);
-  const { steps } = driver.program;
-  for (const _ of steps) f.op("block", 0x40);
-  f.get(f.params[0]!);
-  f.op("br_table", ...leb(steps.length), ...steps.flatMap((_, i) => leb(i)), ...leb(steps.length));
-  for (const call of steps) {
-    f.op("end");
-    emitCall(f, driver, call);
-    f.op("return");
-  }
-  return f.finish();
-}
-
-/** run(): every step in order. */
-function runBody(steps: number, step: number): Uint8Array {
-  const f = new FunctionBuilder([]);
-  f.withLocal("i32", (i) => {
-    if (steps === 0) return;
-    f.block("loop", () => {
-      f.get(i).call(step).get(i).i32(1).op("i32.add").tee(i);
-      f.i32(steps).op("i32.lt_s").op("br_if", 0);
-    });
-  });
-  return f.finish();
-}
-
 /** Zero runs shorter than this are cheaper inside a segment than as a gap between two. */
 const MIN_GAP = 12;
 /** Engines take at most 100000 segments; far fewer load faster. */
@@ -171,7 +128,12 @@ const describePort = ({ name, type, offset }: Port): object => ({
 });
 
 /** The payload of the "tersor" section. */
-function describe(program: Program, variants: readonly string[], beside: boolean): Uint8Array {
+function describe(
+  program: Program,
+  variants: readonly string[],
+  beside: boolean,
+  shared: SharedProgram | null,
+): Uint8Array {
   const text = JSON.stringify({
     version: 1,
     name: program.name,
@@ -181,6 +143,7 @@ function describe(program: Program, variants: readonly string[], beside: boolean
     memoryBytes: program.memoryBytes,
     arenaBytes: program.arenaBytes,
     variants,
+    ...(shared === null ? {} : { threads: threadPlaces(shared) }),
     ...(beside ? { weights: program.constants.map((c) => [c.offset, c.bytes.length]) } : {}),
   });
   return new TextEncoder().encode(text);
@@ -200,8 +163,16 @@ function nameSection(pool: FunctionPool): Uint8Array {
   return customSection("name", section(1, vector(names)));
 }
 
+interface Emitted {
+  readonly pool: FunctionPool;
+  readonly driver: Driver;
+  readonly init: number;
+  readonly run: number;
+  readonly step: number;
+}
+
 /** Emits the kernels and the functions that call them, for all variants at once. */
-function emitFunctions(program: Program, variants: readonly string[]): [FunctionPool, number[]] {
+function emitFunctions(program: Program, variants: readonly string[]): Emitted {
   const pool = new FunctionPool(variants.map((name) => VARIANTS[name]!));
   const safe = nonNegativeArgs(program);
   const functions = program.kernels.map((kernel, k) =>
@@ -209,48 +180,61 @@ function emitFunctions(program: Program, variants: readonly string[]): [Function
   );
   const driver = { program, functions };
   const nothing = { params: [], results: [] };
-  const init = pool.add("init", nothing, () => straightLine(driver, program.init));
-  const step = pool.add("step", { params: ["i32"], results: [] }, () => stepBody(driver));
+  const emit: EmitCall = (f, call) => emitCall(f, driver, call);
+  const init = pool.add("init", nothing, () => straightLine(program.init, emit));
+  const step = pool.add("step", { params: ["i32"], results: [] }, () =>
+    chosenCall(program.steps, emit),
+  );
   const run = pool.add("run", nothing, () => runBody(program.steps.length, step));
-  return [pool, [init, run, step]];
+  return { pool, driver, init, run, step };
 }
 
-export function emitModule(program: Program, options: ModuleOptions = {}): WasmModule {
+export function emitModule(given: Program, options: ModuleOptions = {}): WasmModule {
   const beside = options.weights === "file";
+  const shared = options.threads === true ? shareProgram(given) : null;
+  const program = shared?.program ?? given;
   const candidates = variantNames(program.kernels);
-  const [pool, [init, run, step]] = emitFunctions(program, candidates);
+  const { pool, driver, init, run, step } = emitFunctions(program, candidates);
   const variants = candidates
     .map((name, v) => ({ name, patches: patches(pool, v) }))
     .filter((v) => v.patches.length > 0);
   const pages = Math.max(1, Math.ceil(program.memoryBytes / 65536));
   const segments = beside ? [] : dataSegments(program.constants);
   const data = segments.length === 0 ? new Uint8Array(0) : section(SECTION.data, vector(segments));
-  const exports = exportSection([
+  const exports: readonly Export[] = [
     { name: "memory", kind: "memory", index: 0 },
     { name: "flip", kind: "global", index: 0 },
-    { name: "init", kind: "function", index: init! },
-    { name: "run", kind: "function", index: run! },
-    { name: "step", kind: "function", index: step! },
-  ]);
+    { name: "init", kind: "function", index: init },
+    { name: "run", kind: "function", index: run },
+    { name: "step", kind: "function", index: step },
+  ];
   const sink = new ByteSink()
     .bytes(MODULE_HEADER)
     .bytes(typeSection(pool.types))
     .bytes(section(SECTION.function, vector(pool.functions.map((fn) => leb(fn.type)))))
     .bytes(section(SECTION.memory, vector([[0, ...leb(pages)]])))
     .bytes(section(SECTION.global, vector([[VAL_TYPES.i32, 1, 0x41, ...sleb(0), 0x0b]])))
-    .bytes(exports)
+    .bytes(exportSection(exports))
     .bytes(section(SECTION.code, vector(pool.functions.map((fn) => fn.bodies[0]!))))
     .bytes(data);
   if (options.names === true) sink.bytes(nameSection(pool));
-  sink.bytes(
-    customSection("tersor", describe(program, ["base", ...variants.map((v) => v.name)], beside)),
-  );
+  const names = ["base", ...variants.map((v) => v.name)];
+  sink.bytes(customSection("tersor", describe(program, names, beside, shared)));
   for (const v of variants) {
     sink.bytes(customSection(`tersor.code.${v.name}`, vector(v.patches)));
   }
+  if (shared !== null) {
+    const threads = threadSection({ shared, driver, pool, init, step, exports });
+    sink.bytes(customSection("tersor.threads", threads));
+  }
   const wasm = sink.take();
   const weightsBytes = program.constants.reduce((n, c) => n + c.bytes.length, 0);
-  const result = { wasm, codeBytes: wasm.length - data.length, weightsBytes };
+  const result = {
+    wasm,
+    codeBytes: wasm.length - data.length,
+    weightsBytes,
+    threads: shared !== null,
+  };
   if (!beside) return result;
   const weights = new ByteSink();
   for (const { bytes } of program.constants) weights.bytes(bytes);

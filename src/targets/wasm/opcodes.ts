@@ -1,6 +1,6 @@
 /**
  * @file The WebAssembly instruction table: name in the text format -> opcode. Prefixed instructions carry
- * their prefix byte in bits 16 and up. Source: WebAssembly core 2.0 and the relaxed-SIMD proposal.
+ * their prefix byte in bits 16 and up. Source: WebAssembly core 2.0, the relaxed-SIMD and the threads proposals.
  */
 import { invariant } from "../../util/errors.ts";
 
@@ -15,6 +15,7 @@ function run(first: number, group: string, names: string): void {
 
 const SAT = 0xfc << 16;
 const SIMD = 0xfd << 16;
+const ATOMIC = 0xfe << 16;
 const INT_COMPARE = "eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u";
 const INT_ARITH =
   "clz ctz popcnt add sub mul div_s div_u rem_s rem_u and or xor shl shr_s shr_u rotl rotr";
@@ -131,6 +132,11 @@ run(
   "f32x4.relaxed_madd f32x4.relaxed_nmadd f64x2.relaxed_madd f64x2.relaxed_nmadd",
 );
 run(SIMD | 0x113, "i32x4", "relaxed_dot_i8x16_i7x16_add_s");
+
+run(ATOMIC | 0x00, "memory.atomic", "notify wait32");
+run(ATOMIC | 0x10, "i32.atomic", "load");
+run(ATOMIC | 0x17, "i32.atomic", "store");
+run(ATOMIC | 0x1e, "i32.atomic.rmw", "add");
 
 export const hasOpcode = (name: string): boolean => OPCODES.has(name);
 
