@@ -14,6 +14,7 @@ import { toOnnx } from "../src/pipeline.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 import { differenceOf, referenceOf, TOLERANCE } from "./compare-results.ts";
 import { figuresOf } from "./figures.ts";
+import { measureGemm } from "./gemm.ts";
 import { writeHandover } from "./handover.ts";
 import type { LoadedAnswer } from "./host.ts";
 import { Host } from "./hosts.ts";
@@ -30,7 +31,7 @@ const USAGE = `npm run bench -- [options]
   --types a,b       of ${DTYPES.join(", ")}
   --seconds n       time for each engine, model and type; default 2
   --quick           0.1 s each, three fresh processes for cold starts
-  --no-figures      leaves out code size, memory and cold start
+  --no-figures      leaves out code size, memory, cold start and the matrix kernel
   --out folder      for bench.json, bench.md and bench.svg; default out/bench
   --json            prints the JSON in place of the table`;
 
@@ -178,8 +179,10 @@ async function benchmark(settings: Settings, log: (text: string) => void): Promi
     for (const host of hosts) host.end();
     rmSync(folder, { recursive: true, force: true });
   }
+  const gemm = starts[0] > 0 ? await measureGemm() : [];
   const date = new Date().toISOString().slice(0, 10);
-  const facts = { date, machine: machineInfo(), seconds, measured, refused, missing, figures };
+  const machine = machineInfo();
+  const facts = { date, machine, seconds, measured, refused, missing, figures, gemm };
   return { ...facts, verdicts: verdictsOf(facts) };
 }
 

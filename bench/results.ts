@@ -44,6 +44,13 @@ export interface ModelFigures {
   readonly coldStartMs: number;
 }
 
+/** The matrix kernel at 256 x 256 x 256 and the rates of bare fused multiply-adds. */
+export interface GemmFigure {
+  readonly target: string;
+  readonly kernel: { readonly what: string; readonly gflops: number };
+  readonly peaks: readonly { readonly what: string; readonly gflops: number }[];
+}
+
 export interface Verdict {
   readonly what: string;
   readonly target: string;
@@ -60,6 +67,7 @@ export interface BenchReport {
   readonly refused: readonly Refused[];
   readonly missing: readonly string[];
   readonly figures: readonly ModelFigures[];
+  readonly gemm: readonly GemmFigure[];
   readonly verdicts: readonly Verdict[];
 }
 

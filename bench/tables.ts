@@ -100,6 +100,14 @@ function figures(report: BenchReport): string {
   return `${markdownTable(header, rows, 2)}\n`;
 }
 
+function gemm(report: BenchReport): string {
+  if (report.gemm.length === 0) return "";
+  const rows = report.gemm.flatMap(({ target, kernel, peaks }) =>
+    [kernel, ...peaks].map(({ what, gflops }) => [target, what, gflops.toFixed(1)]),
+  );
+  return `Matrix product of 256 x 256 x 256 and bare fused multiply-adds\n\n${markdownTable(["target", "kernel", "GFLOP/s"], rows, 2)}\n`;
+}
+
 /** Largest difference of each run from the reference, over the models. */
 function agreement({ measured }: BenchReport): string {
   const rows = RUNS.flatMap(({ id, label }) => {
@@ -134,6 +142,7 @@ export function markdownOf(report: BenchReport): string {
     ...tables,
     speedUps(report),
     figures(report),
+    gemm(report),
     agreement(report),
     `Targets\n\n${markdownTable(["figure", "target", "measured", ""], targets, 4)}\n`,
     list("Not timed", notes),

@@ -1,7 +1,7 @@
 /** @file The figures tersor is to reach, and whether a run reached them. */
 import { type BenchReport, geometricMean, ratios, type Side, type Verdict } from "./results.ts";
 
-type Facts = Pick<BenchReport, "measured" | "figures">;
+type Facts = Pick<BenchReport, "measured" | "figures" | "gemm">;
 
 const unknown = (what: string, target: string): Verdict => ({
   what,
@@ -89,6 +89,17 @@ function limit({ figures }: Facts, { what, target, most, models, of, text }: Lim
   return { what, target, measured, met: of(top) <= most };
 }
 
+/** The matrix kernel's part of the highest rate that was measured. */
+function partOfPeak({ gemm }: Facts, what: string, name: string, least: number): Verdict {
+  const target = `at least ${100 * least} %`;
+  const found = gemm.find((g) => g.target === name);
+  if (found === undefined) return unknown(what, target);
+  const { kernel, peaks } = found;
+  const part = kernel.gflops / Math.max(...peaks.map((p) => p.gflops));
+  const measured = `${(100 * part).toFixed(1)} % (${kernel.gflops.toFixed(1)} GFLOP/s)`;
+  return { what, target, measured, met: part >= least };
+}
+
 const DETECTOR = "ocr-det-640";
 
 export const verdictsOf = (facts: Facts): Verdict[] => [
@@ -101,5 +112,7 @@ export const verdictsOf = (facts: Facts): Verdict[] => [
   mean(facts, "256-bit f32 over onnxruntime-node", ["ort-node", "f32"], ["wasm256", "f32"], 1),
   mean(facts, "native f32 over onnxruntime-node", ["ort-node", "f32"], ["native", "f32"], 1.4),
   mean(facts, "native int8 over onnxruntime-node", ["ort-node", "int8"], ["native", "int8"], 1.3),
+  partOfPeak(facts, "GEMM 256x256x256 in WASM, of the 128-bit peak", "wasm", 0.72),
+  partOfPeak(facts, "GEMM 256x256x256 native, of its peak", "native", 0.65),
   ...LIMITS.map((l) => limit(facts, l)),
 ];
