@@ -1,16 +1,16 @@
 /**
  * @file The cost model's data: `node bench/costs.ts measure MODEL...` times every candidate of bench models
- * (name or name:dtype) and adds that to devices/; `node bench/costs.ts fit` writes src/select/coefficients.ts.
+ * (name or name:dtype) and adds that to devices/; --target native does so for C on this machine.
+ * `node bench/costs.ts fit` writes src/select/coefficients.ts.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { thisDevice } from "../cli/selection-options.ts";
+import { openTarget, type Target, type TargetName } from "../cli/target.ts";
 import { targetGraph } from "../src/pipeline.ts";
-import { WASM } from "../src/primitives/capabilities.ts";
 import { measureCandidates } from "../src/profile/measure.ts";
-import { createSession } from "../src/runtime/session.ts";
 import { coefficientsFor, groupsOf } from "../src/select/costs.ts";
 import { fitCoefficients } from "../src/select/fit.ts";
 import {
@@ -30,7 +30,12 @@ const pathOf = (target: string): string => join(DEVICES, `${target}.json`);
 
 const read = (path: string): DeviceProfile => parseProfile(readFileSync(path, "utf8"), path);
 
-async function measure(name: string, dtype: ModelDType, budgetMs: number): Promise<void> {
+async function measure(
+  { caps, open, compiler }: Target,
+  name: string,
+  dtype: ModelDType,
+  budgetMs: number,
+): Promise<void> {
   const model = MODELS.find((m) => m.name === name);
   if (model === undefined) throw new Error(`no model '${name}': ${MODELS.map((m) => m.name)}`);
   const found = await model.load(dtype);
@@ -40,13 +45,13 @@ async function measure(name: string, dtype: ModelDType, budgetMs: number): Promi
   }
   const start = performance.now();
   const entries = await measureCandidates(targetGraph(found.graph), {
-    caps: WASM,
-    coefficients: coefficientsFor(WASM.name),
+    caps,
+    coefficients: coefficientsFor(caps.name),
     budgetMs,
-    open: createSession,
+    open,
   });
-  const device = thisDevice(WASM.name);
-  const path = pathOf(WASM.name);
+  const device = thisDevice(caps.name, compiler);
+  const path = pathOf(caps.name);
   const before = existsSync(path) ? read(path).entries : [];
   writeFileSync(path, printProfile({ device, entries: mergeEntries(before, entries) }));
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
@@ -93,15 +98,23 @@ export const COEFFICIENTS: Readonly<Record<string, CoefficientTable>> = ${JSON.s
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { budget: { type: "string", default: "500" } },
+  options: {
+    budget: { type: "string", default: "500" },
+    target: { type: "string", default: "wasm" },
+  },
 });
 const [command, ...models] = positionals;
 if (command === "fit") fit();
 else if (command === "measure") {
+  const target = await openTarget(values.target as TargetName);
   for (const text of models) {
     const [name = "", only] = text.split(":");
     for (const dtype of DTYPES) {
-      if (only === undefined || only === dtype) await measure(name, dtype, Number(values.budget));
+      if (only === undefined || only === dtype)
+        await measure(target, name, dtype, Number(values.budget));
     }
   }
-} else console.log("node bench/costs.ts measure MODEL[:DTYPE]... [--budget MS] | fit");
+} else
+  console.log(
+    "node bench/costs.ts measure MODEL[:DTYPE]... [--target wasm|native] [--budget MS] | fit",
+  );

@@ -3,9 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Argument, Command } from "commander";
 import { cleanGraph, targetGraph } from "../src/pipeline.ts";
-import { WASM } from "../src/primitives/capabilities.ts";
 import { measureCandidates } from "../src/profile/measure.ts";
-import { createSession } from "../src/runtime/session.ts";
 import { coefficientsFor } from "../src/select/costs.ts";
 import {
   type DeviceProfile,
@@ -21,8 +19,10 @@ import { plural } from "./format.ts";
 import { type CommonOptions, type Io, makeIo } from "./io.ts";
 import { type ModelOptions, openForCommand, realNumber, withCommon, withModel } from "./options.ts";
 import { profilePath, split, thisDevice } from "./selection-options.ts";
+import { openTarget, type TargetName, withTarget } from "./target.ts";
 
 interface Options extends CommonOptions, ModelOptions {
+  readonly target: TargetName;
   readonly out?: string;
   readonly seconds: number;
   readonly clean: boolean;
@@ -31,34 +31,38 @@ interface Options extends CommonOptions, ModelOptions {
 export const profileCommand = (): Command =>
   withCommon(
     withModel(
-      new Command("profile")
-        .description("measure every way to compute the layers of models, for --profile auto")
-        .addArgument(new Argument("<models...>", ".onnx or .tflite files"))
-        .option("--out <file>", "where to keep the times; default: $TERSOR_PROFILE or your cache")
-        .option("--seconds <n>", "time for each plan of a model", realNumber(0.01), 1)
-        .option("--no-clean", "measure the models as imported"),
+      withTarget(
+        new Command("profile")
+          .description("measure every way to compute the layers of models, for --profile auto")
+          .addArgument(new Argument("<models...>", ".onnx or .tflite files"))
+          .option("--out <file>", "where to keep the times; default: $TERSOR_PROFILE or your cache")
+          .option("--seconds <n>", "time for each plan of a model", realNumber(0.01), 1)
+          .option("--no-clean", "measure the models as imported"),
+      ),
     ),
   ).action((paths: string[], options: Options) => profile(paths, options));
 
 async function profile(paths: readonly string[], options: Options): Promise<void> {
   const io = makeIo(options);
+  const target = await openTarget(options.target);
+  const { caps } = target;
   const found: ProfileEntry[] = [];
   for (const path of paths) {
     const { graph } = openForCommand(path, options, io);
     const measured = await measureCandidates(
       targetGraph(options.clean ? cleanGraph(graph) : graph),
       {
-        caps: WASM,
-        coefficients: coefficientsFor(WASM.name),
+        caps,
+        coefficients: coefficientsFor(caps.name),
         budgetMs: 1000 * options.seconds,
         progress: (plan, fresh) => io.progress(`${path}: plan ${plan}, ${fresh} new candidates`),
-        open: createSession,
+        open: target.open,
       },
     );
     io.print(`${path}: ${plural(measured.length, "candidate")} measured`);
     found.push(...measured);
   }
-  const device = thisDevice(WASM.name);
+  const device = thisDevice(caps.name, target.compiler);
   const { folder, name } = options.out === undefined ? profilePath(device) : split(options.out);
   const before = readBefore(join(folder, name), { device, entries: [] }, io);
   const entries = mergeEntries(before.entries, found);

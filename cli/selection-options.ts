@@ -66,10 +66,10 @@ function pinOf(text: string): Pin {
   });
 }
 
-/** This machine and engine, for kernels of a target. */
-export function thisDevice(target: string, threads = 1): ProfileDevice {
+/** This machine, for kernels of a target. `compiler`: the name of what compiles native code. */
+export function thisDevice(target: string, compiler?: string, threads = 1): ProfileDevice {
   const flags = process.execArgv.filter((f) => /wasm|turbo|liftoff|simd/.test(f));
-  const engine = [`V8 ${process.versions.v8}`, ...flags].join(" ");
+  const engine = compiler ?? [`V8 ${process.versions.v8}`, ...flags].join(" ");
   return { cpu: machineInfo().cpu, engine, target, threads };
 }
 

@@ -15,6 +15,8 @@ export interface Target {
   readonly name: TargetName;
   /** Give them to `compile`. */
   readonly caps: Capabilities;
+  /** What compiles native code. */
+  readonly compiler?: string;
   readonly open: (program: Program, threads?: number) => Promise<Session>;
 }
 
@@ -23,8 +25,9 @@ const WASM_TARGET: Target = { name: "wasm", caps: WASM, open: (program) => creat
 /** Throws UserError E_TARGET where native code cannot be made. */
 export async function openTarget(name: TargetName): Promise<Target> {
   if (name === "wasm") return WASM_TARGET;
-  const { caps } = await nativeTarget();
-  return { name, caps, open: (program, threads = 1) => createNativeSession(program, { threads }) };
+  const { caps, compiler } = await nativeTarget();
+  const open: Target["open"] = (program, threads = 1) => createNativeSession(program, { threads });
+  return { name, caps, compiler: compiler.name, open };
 }
 
 /** The target, or WebAssembly with a remark where native code cannot be made. */

@@ -29,7 +29,7 @@ export interface MeasureOptions {
 /** A candidate expected to take this many times as long as the best one is not measured. */
 const HOPELESS = 3;
 const MAX_PLANS = 40;
-const REPEATS = 3;
+const REPEATS = 2;
 
 /** A candidate with the nanoseconds it took, one for each of its appearances. */
 interface Sample {
