@@ -111,14 +111,14 @@ class Round {
   }
 }
 
-/** Milliseconds of each step: the least of several medians. */
+/** Milliseconds of each step: the least of several low quantiles. */
 async function timeSteps(program: Program, { open, budgetMs = 1000 }: MeasureOptions) {
   const session = await open(program);
   try {
     session.warmUp();
     const once = Math.max(1e-3, median(session.time(5)));
     const runs = Math.max(5, Math.min(100, Math.ceil(budgetMs / REPEATS / once)));
-    const rounds = Array.from({ length: REPEATS }, () => session.profile(runs).map((s) => s.ms));
+    const rounds = Array.from({ length: REPEATS }, () => session.profile(runs).map((s) => s.lowMs));
     return program.steps.map((_, i) => Math.min(...rounds.map((r) => r[i]!)));
   } finally {
     session.close();

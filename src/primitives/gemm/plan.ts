@@ -9,10 +9,10 @@ export interface GemmPlan {
   step(): Step;
 }
 
-/** The candidate `<name>_<rows>x<channels>` of a plan. */
+/** The candidate `<name>_<rows>x<channels>` of a plan; one row at a time is a law of its own: family "gemv". */
 export const gemmCandidate = (name: string, family: string, plan: GemmPlan): Candidate => ({
   name: `${name}_${plan.tile.mr}x${panelWidth(plan.tile)}`,
-  family,
+  family: plan.tile.mr === 1 ? "gemv" : family,
   work: plan.work,
   implement: () => ({ inPlace: false, steps: [plan.step()] }),
 });
