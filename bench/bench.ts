@@ -22,6 +22,7 @@ import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
 import { plotOf } from "./plot.ts";
 import type { BenchReport, CaseFacts, Measured, ModelFigures, Refused } from "./results.ts";
 import { isOffered, RUNS } from "./runs.ts";
+import { measureSparse } from "./sparse.ts";
 import { markdownOf } from "./tables.ts";
 import { verdictsOf } from "./verdicts.ts";
 
@@ -31,7 +32,7 @@ const USAGE = `npm run bench -- [options]
   --types a,b       of ${DTYPES.join(", ")}
   --seconds n       time for each engine, model and type; default 2
   --quick           0.1 s each, three fresh processes for cold starts
-  --no-figures      leaves out code size, memory, cold start and the matrix kernel
+  --no-figures      leaves out code size, memory, cold start, matrix kernel and sparse layer
   --out folder      for bench.json, bench.md and bench.svg; default out/bench
   --json            prints the JSON in place of the table`;
 
@@ -180,9 +181,10 @@ async function benchmark(settings: Settings, log: (text: string) => void): Promi
     rmSync(folder, { recursive: true, force: true });
   }
   const gemm = starts[0] > 0 ? await measureGemm() : [];
+  const sparse = starts[0] > 0 ? await measureSparse() : null;
   const date = new Date().toISOString().slice(0, 10);
   const machine = machineInfo();
-  const facts = { date, machine, seconds, measured, refused, missing, figures, gemm };
+  const facts = { date, machine, seconds, measured, refused, missing, figures, gemm, sparse };
   return { ...facts, verdicts: verdictsOf(facts) };
 }
 

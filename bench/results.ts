@@ -51,6 +51,14 @@ export interface GemmFigure {
   readonly peaks: readonly { readonly what: string; readonly gflops: number }[];
 }
 
+/** A 1x1 layer of 256 to 256 channels and 192 pixels with 90 % zeros. */
+export interface SparseFigure {
+  readonly denseUs: number;
+  readonly sparseUs: number;
+  /** What the selector takes of the measured times. */
+  readonly pick: string;
+}
+
 export interface Verdict {
   readonly what: string;
   readonly target: string;
@@ -68,6 +76,7 @@ export interface BenchReport {
   readonly missing: readonly string[];
   readonly figures: readonly ModelFigures[];
   readonly gemm: readonly GemmFigure[];
+  readonly sparse: SparseFigure | null;
   readonly verdicts: readonly Verdict[];
 }
 

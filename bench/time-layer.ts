@@ -26,9 +26,10 @@ export interface TimeOptions {
   readonly rounds: number;
   /** Milliseconds for a candidate in one round. */
   readonly sliceMs: number;
+  /** A candidate that takes this many times as long as another is not measured any further; default 4. */
+  readonly hopeless?: number;
 }
 
-/** A candidate that takes this many times as long as another is not measured any further. */
 const HOPELESS = 4;
 const FIRST_RUNS = 3;
 
@@ -84,7 +85,7 @@ function timeOnce({ session, from, to }: Contender, runs: number): number {
 
 /** Times the candidates of a layer of bench/shapes; a view or a layer that folds has none. */
 export async function timeLayer(graph: Graph, options: TimeOptions): Promise<TimedLayer | null> {
-  const { target, rounds, sliceMs } = options;
+  const { target, rounds, sliceMs, hopeless = HOPELESS } = options;
   const choice = networkOf(graph, target).nodes[0];
   if (choice === undefined) return null;
   const contenders: Contender[] = [];
@@ -96,7 +97,7 @@ export async function timeLayer(graph: Graph, options: TimeOptions): Promise<Tim
   try {
     const firstNs = contenders.map((c) => timeOnce(c, FIRST_RUNS));
     const least = Math.min(...firstNs);
-    const worth = contenders.filter((_, i) => firstNs[i]! <= HOPELESS * least);
+    const worth = contenders.filter((_, i) => firstNs[i]! <= hopeless * least);
     for (let round = 0; round < rounds; round++) {
       for (let k = 0; k < worth.length; k++) {
         const one = worth[(k + round) % worth.length]!;

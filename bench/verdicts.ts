@@ -1,7 +1,7 @@
 /** @file The figures tersor is to reach, and whether a run reached them. */
 import { type BenchReport, geometricMean, ratios, type Side, type Verdict } from "./results.ts";
 
-type Facts = Pick<BenchReport, "measured" | "figures" | "gemm">;
+type Facts = Pick<BenchReport, "measured" | "figures" | "gemm" | "sparse">;
 
 const unknown = (what: string, target: string): Verdict => ({
   what,
@@ -100,6 +100,14 @@ function partOfPeak({ gemm }: Facts, what: string, name: string, least: number):
   return { what, target, measured, met: part >= least };
 }
 
+function sparse({ sparse: found }: Facts): Verdict {
+  const what = "1x1 layer with 90 % zeros (256x256, 192 pixels) over dense";
+  const target = "at least 5.0x";
+  if (found === null) return unknown(what, target);
+  const gain = found.denseUs / found.sparseUs;
+  return { what, target, measured: `${gain.toFixed(2)}x (${found.pick})`, met: gain >= 5 };
+}
+
 const DETECTOR = "ocr-det-640";
 
 export const verdictsOf = (facts: Facts): Verdict[] => [
@@ -114,5 +122,6 @@ export const verdictsOf = (facts: Facts): Verdict[] => [
   mean(facts, "native int8 over onnxruntime-node", ["ort-node", "int8"], ["native", "int8"], 1.3),
   partOfPeak(facts, "GEMM 256x256x256 in WASM, of the 128-bit peak", "wasm", 0.72),
   partOfPeak(facts, "GEMM 256x256x256 native, of its peak", "native", 0.65),
+  sparse(facts),
   ...LIMITS.map((l) => limit(facts, l)),
 ];
