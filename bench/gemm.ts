@@ -3,7 +3,7 @@
  * measured in the same run. `npm run bench:gemm`
  */
 import { machineInfo } from "../cli/measure.ts";
-import { openTarget, TARGETS, type Target } from "../cli/target.ts";
+import { openTarget, type Target } from "../cli/target.ts";
 import { compile } from "../src/pipeline.ts";
 import type { Session } from "../src/runtime/session.ts";
 import { UserError } from "../src/util/errors.ts";
@@ -53,35 +53,31 @@ function measureAll(all: readonly Measurement[]): void {
 
 const figure = ({ what, flops, leastMs }: Measurement) => ({ what, gflops: flops / leastMs / 1e6 });
 
-/** WebAssembly is measured against the 128-bit peak, native code against that of its widest vectors. */
-async function figureOf(target: Target, others: readonly Target[]): Promise<GemmFigure> {
+/** Lanes of the vectors whose rates a target is measured against: 128 bits for WebAssembly, native its own. */
+const lanesFor = ({ name, caps }: Target): number[] =>
+  name === "native" ? [4, 8, 16].filter((lanes) => 4 * lanes <= caps.vectorBytes) : [4];
+
+/** `beside`: targets whose 128-bit rate counts as well. */
+async function figureOf(target: Target, beside: readonly Target[]): Promise<GemmFigure> {
   const gemm = await gemmOf(target);
-  const peaks =
-    target.name === "native"
-      ? await Promise.all(
-          [4, 8, 16]
-            .filter((lanes) => 4 * lanes <= target.caps.vectorBytes)
-            .map((lanes) => peakOf(target, lanes)),
-        )
-      : await Promise.all(others.map((other) => peakOf(other, 4)));
+  const peaks: Measurement[] = [];
+  for (const lanes of lanesFor(target)) peaks.push(await peakOf(target, lanes));
+  for (const other of beside) peaks.push(await peakOf(other, 4));
   measureAll([gemm, ...peaks]);
   for (const { session } of [gemm, ...peaks]) session.close();
   return { target: target.name, kernel: figure(gemm), peaks: peaks.map(figure) };
 }
 
-/** The figures of every target that this machine has. */
+/** WebAssembly, and native code where this machine can make it. */
 export async function measureGemm(): Promise<GemmFigure[]> {
-  const targets: Target[] = [];
-  for (const name of TARGETS) {
-    try {
-      targets.push(await openTarget(name));
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-    }
+  const wasm = await openTarget("wasm");
+  try {
+    const native = await openTarget("native");
+    return [await figureOf(wasm, [native]), await figureOf(native, [])];
+  } catch (error) {
+    if (!(error instanceof UserError) || error.code !== "E_TARGET") throw error;
+    return [await figureOf(wasm, [])];
   }
-  const figures: GemmFigure[] = [];
-  for (const target of targets) figures.push(await figureOf(target, targets));
-  return figures;
 }
 
 if (import.meta.main) {
