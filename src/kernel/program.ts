@@ -40,6 +40,8 @@ export interface Program {
   readonly steps: readonly Call[];
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
+  /** Memory that lasts from one run to the next, in place of the inputs and outputs that stand for it. */
+  readonly state?: readonly Port[];
   /** All memory the program touches, constants included. */
   readonly memoryBytes: number;
   /** The part shared by activations and scratch: the planned peak. */

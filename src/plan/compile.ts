@@ -21,6 +21,7 @@ import { KernelTable } from "./kernel-table.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
 import { ConstantPool, type PlacedConstants, placeConstants } from "./pool.ts";
 import { type Scheduled, SlotTable } from "./slots.ts";
+import { copyState, type StatePair, type StateValues, statePair } from "./state.ts";
 
 export interface CompileOptions {
   /** Primitives to choose from, most preferred first, by op name. */
@@ -29,6 +30,8 @@ export interface CompileOptions {
   readonly caps?: Capabilities;
   /** Chooses among the candidates; default: the first of each node. */
   readonly select?: Selector;
+  /** What one run leaves for the next, by the names of inputs and outputs. */
+  readonly state?: readonly StatePair[];
 }
 
 /** What was chosen for each node, for reports. */
@@ -64,7 +67,8 @@ export function compileGraph(source: Graph, options: CompileOptions): CompileRes
   // Conversions of constants are nodes of the chosen graph that need not run.
   const converted = chosen.graph.values.size !== logical.values.size;
   const values = converted ? knownValues(chosen.graph) : known;
-  return new Assembly(chosen.graph, values, implementAll(chosen), caps.vectorBytes).result();
+  const state = (options.state ?? []).map((pair) => statePair(chosen.graph, pair));
+  return new Assembly(chosen.graph, values, implementAll(chosen), caps.vectorBytes, state).result();
 }
 
 /** Builds what was chosen. */
@@ -83,13 +87,22 @@ class Assembly {
   private readonly bound = new Map<Value, number>();
   private readonly placed: PlacedConstants;
   private readonly plan: MemoryPlan;
+  private readonly state: readonly StateValues[];
 
   /** `align`: of all addresses, at least 16. */
-  constructor(graph: Graph, known: KnownValues, schedule: readonly Scheduled[], align: number) {
+  constructor(
+    graph: Graph,
+    known: KnownValues,
+    schedule: readonly Scheduled[],
+    align: number,
+    state: readonly StateValues[],
+  ) {
     this.graph = graph;
     this.known = known;
     this.schedule = schedule;
-    this.slots = new SlotTable(graph, schedule, (v) => known.tensor(v) !== undefined);
+    this.state = state;
+    const kept = new Set(state.map((s) => s.input));
+    this.slots = new SlotTable(graph, schedule, (v) => known.tensor(v) !== undefined, kept);
     this.bindConstants();
     this.placed = placeConstants(
       this.pool,
@@ -163,6 +176,14 @@ class Assembly {
     return { name, type: typeOf(this.graph, v), offset: this.valueAddress(v) };
   }
 
+  /** The call that moves a new state to the place of the old one; null where it was computed there. */
+  private stateCopy({ input, output }: StateValues): Call | null {
+    const bases = [this.valueAddress(output), this.valueAddress(input)];
+    if (bases[0] === bases[1]) return null;
+    const kernel = this.table.intern(copyState(typeOf(this.graph, input)));
+    return { kernel, bases, args: [], label: this.graph.values.get(input)!.name };
+  }
+
   result(): CompileResult {
     const { graph } = this;
     const steps: Call[] = [];
@@ -180,14 +201,25 @@ class Assembly {
         stepCount: steps.length - firstStep,
       };
     });
+    for (const pair of this.state) {
+      const copy = this.stateCopy(pair);
+      if (copy !== null) steps.push(copy);
+    }
+    const old = new Set(this.state.map((pair) => pair.input));
+    const fresh = new Set(this.state.map((pair) => pair.output));
+    const inputs = graph.inputs.filter((v) => !old.has(v));
+    const state = this.state.map(({ input }) => this.port(input, graph.values.get(input)!.name));
     const program: Program = {
       name: graph.name,
       kernels: this.table.kernels,
       constants: this.placed.segments,
       init: this.placed.init,
       steps,
-      inputs: graph.inputs.map((v) => this.port(v, graph.values.get(v)!.name)),
-      outputs: graph.outputs.map((v, i) => this.port(v, graph.outputNames[i]!)),
+      inputs: inputs.map((v) => this.port(v, graph.values.get(v)!.name)),
+      outputs: graph.outputs
+        .map((v, i) => this.port(v, graph.outputNames[i]!))
+        .filter((_, i) => !fresh.has(graph.outputs[i]!)),
+      ...(state.length === 0 ? {} : { state }),
       memoryBytes: this.placed.end + this.plan.arenaBytes,
       arenaBytes: this.plan.arenaBytes,
       meta: graph.meta,

@@ -26,16 +26,24 @@ export class SlotTable {
   private readonly graph: Graph;
   private readonly schedule: readonly Scheduled[];
   private readonly isConstant: (v: Value) => boolean;
+  private readonly kept: ReadonlySet<Value>;
   private readonly slots: Slot[] = [];
   private readonly slotOf = new Map<Value, number>();
   private readonly lastUse = new Map<Value, number>();
   private readonly workSlots = new Map<string, number>();
   private readonly stepCount: number;
 
-  constructor(graph: Graph, schedule: readonly Scheduled[], isConstant: (v: Value) => boolean) {
+  /** `kept`: inputs whose memory lasts from one run to the next, so that nothing else may use it. */
+  constructor(
+    graph: Graph,
+    schedule: readonly Scheduled[],
+    isConstant: (v: Value) => boolean,
+    kept: ReadonlySet<Value> = new Set(),
+  ) {
     this.graph = graph;
     this.schedule = schedule;
     this.isConstant = isConstant;
+    this.kept = kept;
     this.stepCount = schedule.reduce((n, s) => n + s.implementation.steps.length, 0);
     this.findLastUses();
     this.assignSlots();
@@ -63,7 +71,7 @@ export class SlotTable {
       t += implementation.steps.length;
       for (const v of node.ins) this.lastUse.set(v, Math.max(t - 1, 0));
     }
-    for (const v of this.graph.outputs) this.lastUse.set(v, this.stepCount);
+    for (const v of [...this.graph.outputs, ...this.kept]) this.lastUse.set(v, this.stepCount);
     // What reads a view reads the memory it looks at; a view may come after a node that could take it over.
     for (const { node } of [...this.schedule].reverse()) {
       if (node.op.view !== true) continue;
