@@ -38,7 +38,7 @@ const dataOf = (tensors: readonly Tensor[]): readonly ArrayLike<unknown>[] =>
 
 /** A session of ours as an engine. */
 const driven = (session: Session, peakBytes: number, feeds: readonly Tensor[]): Loaded => ({
-  detail: session.variant,
+  detail: session.note === undefined ? session.variant : `${session.variant}; ${session.note}`,
   peakBytes,
   run: () => dataOf(session.run(feeds)),
   close: () => session.close(),
@@ -68,7 +68,8 @@ const onnxRuntime = (name: OrtName): Engine => ({
 });
 
 const TABLE = {
-  tersor: { maxThreads: 1, load: compiled("wasm") },
+  tersor: { maxThreads: 256, load: compiled("wasm") },
+  "tersor-256": { maxThreads: 1, load: compiled("wasm256") },
   native: { maxThreads: 256, load: compiled("native") },
   interpreter: { maxThreads: 1, load: loadInterpreter },
   "onnxruntime-web": onnxRuntime("onnxruntime-web"),

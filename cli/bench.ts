@@ -75,8 +75,8 @@ async function bench(paths: readonly string[], options: Options): Promise<void> 
 /** The engines asked for; ours compiles for the target. */
 async function enginesOf(options: Options, io: Io): Promise<EngineName[]> {
   const { name } = await openTargetOrWasm(options.target, io);
-  const own = name === "native" ? "native" : "tersor";
-  return options.engine.map((engine) => (engine === "tersor" ? own : engine));
+  const own = { wasm: "tersor", wasm256: "tersor-256", native: "native" } as const;
+  return options.engine.map((engine) => (engine === "tersor" ? own[name] : engine));
 }
 
 async function benchModel(path: string, options: Options, io: Io): Promise<BenchResult[]> {

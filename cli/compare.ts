@@ -37,7 +37,7 @@ import {
 import { type PreprocessOptions, preprocessOf, withPreprocess } from "./preprocess-options.ts";
 import { openTarget, openTargetOrWasm, type TargetName, withTarget } from "./target.ts";
 
-const STAGES = ["source", "clean", "target", "wasm", "native"] as const;
+const STAGES = ["source", "clean", "target", "wasm", "wasm256", "native"] as const;
 const USUAL = STAGES.slice(0, 3);
 type Stage = (typeof STAGES)[number];
 

@@ -43,7 +43,7 @@ suite("--target native", { concurrency: 2 }, () => {
   test("without a compiler the model runs as WebAssembly, and a remark says so", async () => {
     const args = ["run", "model.onnx", "--target", "native", "--json"];
     const result = await tersor(args, folder, { ...ENV, CC: "/no/cc" });
-    assert.match(result.stderr, /^no native code: .*; going on with WebAssembly\n$/);
+    assert.match(result.stderr, /^no target native: .*; going on with WebAssembly\n$/);
     assert.match(result.stdout, /"engine":"wasm /);
     assert.equal(values(result).length, 4);
   });
