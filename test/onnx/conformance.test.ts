@@ -22,3 +22,13 @@ for (const filter of ["test_averagepool", "test_reduce_sum_", "test_layer_norm",
     assert.deepEqual(report.failures, []);
   });
 }
+
+for (const filter of ["test_conv", "test_softmax", "test_concat", "test_matmul"]) {
+  test(`${filter}* give the same bytes on two threads`, async (t) => {
+    const report = await runConformance({ engine: "wasm", filter, threads: 2 });
+    if (report === null) {
+      return t.diagnostic("skipped: no onnx-backend-tests.tar.gz in the shared data");
+    }
+    assert.deepEqual(report.failures, []);
+  });
+}

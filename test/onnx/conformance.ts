@@ -1,9 +1,12 @@
 /**
  * @file The ONNX operator conformance run: every node test of the ONNX project, in the interpreter and
- * compiled. `npm run conformance -- [--json] [--filter text] [--engine interpreter|wasm] [--data path]`.
+ * compiled. `npm run conformance -- [--json] [--filter text] [--engine interpreter|wasm] [--threads n]
+ * [--data path]`. With threads, results must be the bytes that one thread gives.
  */
+import assert from "node:assert/strict";
 import { compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
+import { bytesOf } from "../../src/tensor/tensor.ts";
 import { ARCHIVE, readCases } from "./archive.ts";
 import { type Engine, type Outcome, runCase } from "./case.ts";
 import { skipReason } from "./skip.ts";
@@ -29,10 +32,18 @@ export interface Report {
 const tally = (): Tally => ({ pass: 0, fail: 0, skip: 0 });
 
 /** Compiles and runs a graph as WebAssembly. */
-const wasmEngine: Engine = async (graph, feeds) => {
-  const session = await createSession(compile(graph).program);
-  return session.run(feeds);
-};
+const wasmEngine =
+  (threads: number): Engine =>
+  async (graph, feeds) => {
+    const { program } = compile(graph);
+    const alone = (await createSession(program)).run(feeds);
+    if (threads === 1) return alone;
+    const session = await createSession(program, { threads, share: "all" });
+    const shared = session.run(feeds);
+    session.close();
+    assert.deepEqual(shared.map(bytesOf), alone.map(bytesOf), `${threads} threads differ from one`);
+    return shared;
+  };
 
 /** Books one outcome; a listed case that passes is a failure too, so that the list stays true. */
 function book(
@@ -63,11 +74,12 @@ function book(
 export async function runConformance(options: {
   readonly filter?: string;
   readonly engine?: "interpreter" | "wasm";
+  readonly threads?: number;
   readonly data?: string;
 }): Promise<Report | null> {
   const cases = readCases(options.data ?? ARCHIVE);
   if (cases === null) return null;
-  const engine = options.engine === "interpreter" ? null : wasmEngine;
+  const engine = options.engine === "interpreter" ? null : wasmEngine(options.threads ?? 1);
   const groups = new Map<string, number>();
   const report: Report = {
     total: 0,
@@ -111,7 +123,13 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const filter = value("--filter");
   const data = value("--data");
+  const threads = Number(value("--threads") ?? 1);
+  if (!Number.isInteger(threads) || threads < 1) {
+    console.error(`--threads is '${value("--threads")}', expected a whole number`);
+    return 64;
+  }
   const report = await runConformance({
+    threads,
     ...(filter === undefined ? {} : { filter }),
     ...(engine === undefined ? {} : { engine }),
     ...(data === undefined ? {} : { data }),
