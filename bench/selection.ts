@@ -8,7 +8,6 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Graph } from "../src/graph/graph.ts";
-import { measureLatencies } from "../src/optimize/evaluate.ts";
 import { targetGraph } from "../src/pipeline.ts";
 import { compileGraph } from "../src/plan/compile.ts";
 import { WASM } from "../src/primitives/capabilities.ts";
@@ -19,6 +18,7 @@ import { type CostModel, coefficientsFor, costModel } from "../src/select/costs.
 import type { Network } from "../src/select/network.ts";
 import { measuredTimes, parseProfile } from "../src/select/profile.ts";
 import { selectOptimal } from "../src/select/select.ts";
+import { median } from "../src/util/math.ts";
 import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
 
 const DEVICE = resolve(import.meta.dirname, "../devices/wasm.json");
@@ -114,30 +114,42 @@ async function compare(name: string, dtype: ModelDType, fresh: boolean): Promise
   report(`${name} ${dtype}`, plans);
 }
 
+const ROUNDS = 20;
+const ROUND_MS = 40;
+
+/** Milliseconds of each session: what one run in ten stays below, sessions in turn round by round. */
+function lowTimes(sessions: readonly Session[]): number[] {
+  const runs = sessions.map((s) => {
+    s.warmUp();
+    return Math.max(1, Math.min(200, Math.ceil(ROUND_MS / Math.max(median(s.time(3)), 1e-3))));
+  });
+  const times = sessions.map((): number[] => []);
+  for (let round = 0; round < ROUNDS; round++) {
+    sessions.forEach((s, i) => times[i]!.push(...s.time(runs[i]!)));
+  }
+  return times.map((t) => t.sort((a, b) => a - b)[Math.floor(t.length / 10)]!);
+}
+
 function report(title: string, plans: readonly Plan[]): void {
   const first = (p: Plan): Plan => plans.find((q) => q.choices === p.choices)!;
   const timed = plans.flatMap((p) =>
     p.session === null || first(p) !== p ? [] : [{ ...p, session: p.session }],
   );
-  const times = measureLatencies(timed.map((p) => p.session));
-  const mine = times[0]!.p50Ms;
+  const times = lowTimes(timed.map((p) => p.session));
+  const mine = times[0]!;
   console.log(title);
   for (const plan of plans) {
-    if (first(plan) !== plan) {
-      console.log(`  ${plan.name.padEnd(20)} the same plan as ${first(plan).name}`);
-      continue;
-    }
+    const label = `  ${plan.name.padEnd(20)}`;
     const at = timed.findIndex((p) => p.name === plan.name);
-    const predicted = plan.predictedMs.toFixed(4).padStart(10);
-    if (at < 0) {
-      console.log(`  ${plan.name.padEnd(20)} predicted ${predicted} ms, not timed`);
-      continue;
+    if (first(plan) !== plan) console.log(`${label} the same plan as ${first(plan).name}`);
+    else if (at < 0) console.log(`${label} predicted ${plan.predictedMs.toFixed(3)} ms, not timed`);
+    else {
+      const off = (100 * (plan.predictedMs / times[at]! - 1)).toFixed(0);
+      const ratio = (times[at]! / mine).toFixed(3);
+      console.log(
+        `${label} predicted ${plan.predictedMs.toFixed(3)} ms, measured ${times[at]!.toFixed(3)} ms (off by ${off} %), ${ratio} of selected`,
+      );
     }
-    const { p50Ms, lowMs } = times[at]!;
-    const off = (100 * (plan.predictedMs / p50Ms - 1)).toFixed(0);
-    console.log(
-      `  ${plan.name.padEnd(20)} predicted ${predicted} ms, measured ${p50Ms.toFixed(4).padStart(10)} ms (least ${lowMs.toFixed(4)}), off by ${off.padStart(3)} %, selected is ${(p50Ms / mine).toFixed(3)}x as fast`,
-    );
   }
   for (const { session } of plans) session?.close();
 }
