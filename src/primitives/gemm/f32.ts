@@ -122,14 +122,16 @@ function withForms(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
   return { ...f32Kernel(spec, unfused, weightCount), forms: { fma: kernel } };
 }
 
+/** Whether the activation calls functions of the maths library. */
+export const callsMath = (act: Activation | undefined): boolean =>
+  act !== undefined && readsOf(SCALARS[act.fn]!.expr(variable("x", "f32x4"), act)).calls;
+
 /**
  * Activations that call functions of the maths library get the sums of a tile by way of memory: called among
  * sums in registers, each call would save and restore them all.
  */
 const finishesLater = ({ act }: F32Gemm, loops: Loops): boolean =>
-  act !== undefined &&
-  loops.tile.mr > 1 &&
-  readsOf(SCALARS[act.fn]!.expr(variable("x", "f32x4"), act)).calls;
+  loops.tile.mr > 1 && callsMath(act);
 
 function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {
   const width = panelWidth(loops.tile);
