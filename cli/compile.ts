@@ -19,6 +19,7 @@ interface Options extends CommonOptions, ModelOptions, SelectionOptions {
   readonly target: "wasm" | "c";
   readonly weights: "inline" | "file";
   readonly single?: boolean;
+  readonly threads?: boolean;
   readonly name: string;
   readonly clean: boolean;
   readonly dryRun?: boolean;
@@ -46,6 +47,7 @@ export const compileCommand = (): Command =>
               .default("inline"),
           )
           .option("--single", "put the module into the .js file")
+          .option("--threads", "let the model run on several threads, where it is large enough")
           .option("--no-clean", "compile the model as imported")
           .option("--dry-run", "say what would be written"),
       ),
@@ -120,6 +122,7 @@ function asWasm(program: Program, options: Options): Compiled {
     weights: options.weights,
     inline: options.single === true,
     fileName: options.name,
+    threads: options.threads === true,
   });
   const sizes = {
     code: module.codeBytes,

@@ -22,7 +22,14 @@ import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
 import { fit, number, shape, table } from "./format.ts";
 import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
-import { collect, type ModelOptions, openForCommand, withCommon, withModel } from "./options.ts";
+import {
+  collect,
+  type ModelOptions,
+  openForCommand,
+  wholeNumber,
+  withCommon,
+  withModel,
+} from "./options.ts";
 import { type PreprocessOptions, preprocessOf, withPreprocess } from "./preprocess-options.ts";
 import { openTargetOrWasm, type TargetName, withTarget } from "./target.ts";
 
@@ -30,6 +37,7 @@ interface Options extends CommonOptions, ModelOptions, PreprocessOptions {
   readonly input?: readonly string[];
   readonly engine: "tersor" | "interpreter";
   readonly target: TargetName;
+  readonly threads: number;
   readonly out?: string;
 }
 
@@ -51,6 +59,7 @@ export const runCommand = (): Command =>
                 .choices(["tersor", "interpreter"])
                 .default("tersor"),
             )
+            .option("--threads <n>", "threads of the compiled model", wholeNumber(1), 1)
             .option("--out <folder>", "write each output there as an .npy file"),
         ),
       ),
@@ -99,8 +108,11 @@ async function execute(
     return { results: interpret(graph, feeds), engine: options.engine };
   }
   const { name, caps, open } = await openTargetOrWasm(options.target, io);
-  const session = await open(compile(cleanGraph(graph), { caps }).program);
-  return { results: session.run(feeds), engine: `${name} ${session.variant}` };
+  const session = await open(compile(cleanGraph(graph), { caps }).program, options.threads);
+  if (session.note !== undefined) io.note(`one thread: ${session.note}`);
+  const results = session.run(feeds);
+  session.close();
+  return { results, engine: `${name} ${session.variant}` };
 }
 
 const reals = (t: Tensor): number[] =>

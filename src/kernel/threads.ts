@@ -38,14 +38,17 @@ function scratchOf(kernel: Kernel): { readonly offsets: Scratch; readonly bytes:
   return { offsets, bytes };
 }
 
-/** The program for threads, or null when nothing in it is worth sharing. */
-export function shareProgram(program: Program): SharedProgram | null {
-  const splits = program.kernels.map((k) => (worthSharing(k) ? splitKernel(k) : null));
+/**
+ * The program for threads, or null when nothing in it is worth sharing. `all`: everything that can be
+ * shared is, for tests.
+ */
+export function shareProgram(program: Program, all = false): SharedProgram | null {
+  const splits = program.kernels.map((k) => (all || worthSharing(k) ? splitKernel(k) : null));
   const effort = program.steps.reduce(
     (sum, c) => sum + (splits[c.kernel] === null ? 0 : effortOf(program.kernels[c.kernel]!)),
     0,
   );
-  if (effort < LEAST_PROGRAM) return null;
+  if (all ? splits.every((k) => k === null) : effort < LEAST_PROGRAM) return null;
   const whole = (c: Call): Call =>
     splits[c.kernel] === null ? c : { ...c, args: [...c.args, 0, 1] };
   const places = splits.map((k) => (k === null ? null : scratchOf(k)));

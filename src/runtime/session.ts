@@ -39,6 +39,8 @@ export interface SessionOptions {
   readonly variant?: "base" | "fma" | "dot8";
   /** Threads to use, the calling one included; default 1. Results do not depend on it. */
   readonly threads?: number;
+  /** "all": threads share whatever they can, and not only what is worth it; for tests. */
+  readonly share?: "all";
 }
 
 const MIN_WARM_UP = 20;
@@ -121,7 +123,7 @@ export async function createSession(
   options: SessionOptions = {},
 ): Promise<Session> {
   const { variant, threads = 1 } = options;
-  const { wasm } = emitModule(program, { threads: threads > 1 });
+  const { wasm } = emitModule(program, { threads: threads > 1 && (options.share ?? true) });
   const model = await instantiateModel(wasm, undefined, variant, { threads });
   return driveModel(program, model, () => model.close());
 }

@@ -39,8 +39,11 @@ export interface ModuleOptions {
   readonly weights?: "inline" | "file";
   /** Adds the name section, for profilers and disassemblers. */
   readonly names?: boolean;
-  /** Adds what the model needs to run on several threads, where that is worth it. */
-  readonly threads?: boolean;
+  /**
+   * Adds what the model needs to run on several threads, where that is worth it; "all", for tests: where
+   * it is possible.
+   */
+  readonly threads?: boolean | "all";
 }
 
 export interface WasmModule {
@@ -191,7 +194,8 @@ function emitFunctions(program: Program, variants: readonly string[]): Emitted {
 
 export function emitModule(given: Program, options: ModuleOptions = {}): WasmModule {
   const beside = options.weights === "file";
-  const shared = options.threads === true ? shareProgram(given) : null;
+  const { threads = false } = options;
+  const shared = threads === false ? null : shareProgram(given, threads === "all");
   const program = shared?.program ?? given;
   const candidates = variantNames(program.kernels);
   const { pool, driver, init, run, step } = emitFunctions(program, candidates);
