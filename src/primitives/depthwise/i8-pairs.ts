@@ -1,21 +1,22 @@
 /**
  * @file The kernel of 8-bit depthwise convolution on pairs of rows. Workspace: [slot of the ring][block of 8
  * channels][column][half][4 channels][2 rows], i16, less the zero point, so that pairs of padding rows need not
- * be read. Weights: [block][pair][kernel column][half][output row][4 channels][2 rows], i8.
+ * be read. Weights: [block][half][output row][pair][kernel column][4 channels][2 rows], i16.
  */
 import {
   add,
   affine,
   and,
+  binary,
   constant,
   dot16,
+  type ExprLike,
   i32,
   KernelBuilder,
-  lt,
   max,
   min,
   mul,
-  rem,
+  shr,
   shuffle,
   splat,
   sub,
@@ -24,7 +25,7 @@ import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
 import { type Tensor, tensorOf, tensorType } from "../../tensor/tensor.ts";
 import { ceilDiv } from "../../util/math.ts";
-import { type ByteResult, storeSums } from "../gemm/byte-results.ts";
+import { type ByteResult, storeFours } from "../gemm/byte-results.ts";
 import type { ConvGeometry } from "../gemm/geometry.ts";
 import { type Parameter, requantParameters } from "../gemm/i8-pack.ts";
 import { isTame, type QuantisedNode } from "../gemm/quantised.ts";
@@ -33,6 +34,8 @@ import type { Operand, Step } from "../primitive.ts";
 const BLOCK = 8;
 /** Elements of a pair of rows at one column of a block. */
 const CELL = 2 * BLOCK;
+/** Vectors that hold sums and taps; the input and a product take two more. */
+const REGISTERS = 13;
 /** Groups of output rows that share a ring: more repeat less work at the edges, fewer split better. */
 const BAND = 8;
 
@@ -60,35 +63,54 @@ export function planPairs(g: ConvGeometry): PairPlan {
     groups,
     band: ceilDiv(groups, bands),
     pairs: ceilDiv(g.kh + rows - 1, 2),
-    columns: Math.min(g.ow, rows === 2 ? 2 : 4),
+    columns: tileColumns(g),
     blocks: ceilDiv(g.c, BLOCK),
   };
+}
+
+/** The number of columns whose tiles cost least: taps and inputs are loaded once for each. */
+function tileColumns(g: ConvGeometry): number {
+  const most = Math.max(1, Math.min(g.ow, REGISTERS - g.kw));
+  const cost = (t: number): number =>
+    ceilDiv(g.ow, t) * (2 * g.kw * t + g.kw + (t - 1) * g.sw + g.kw + 3 * t + 4);
+  let best = 1;
+  for (let t = 2; t <= most; t++) if (cost(t) <= cost(best)) best = t;
+  return best;
 }
 
 /** First channel of a block. */
 const blockStart = (g: ConvGeometry, block: number): number => Math.min(block * BLOCK, g.c - BLOCK);
 
-function packTaps(w: Tensor, g: ConvGeometry, p: PairPlan): Tensor {
-  const packed = new Int8Array(p.blocks * g.kw * p.pairs * 2 * p.rows * BLOCK);
-  const tap = (c: number, ky: number, kx: number): number =>
-    ky < 0 || ky >= g.kh ? 0 : (w.data[(c * g.kh + ky) * g.kw + kx] as number);
-  let at = 0;
-  for (let block = 0; block < p.blocks; block++) {
-    for (let pair = 0; pair < p.pairs; pair++) {
-      for (let kx = 0; kx < g.kw; kx++) {
-        for (let half = 0; half < 2; half++) {
-          for (let row = 0; row < p.rows; row++) {
-            for (let i = 0; i < BLOCK; i++) {
-              const c = blockStart(g, block) + 4 * half + (i >> 1);
-              packed[at++] = tap(c, 2 * pair + (i & 1) - row, kx);
-            }
-          }
-        }
-      }
-    }
-  }
-  return { type: tensorType("i8", [packed.length]), data: packed };
+const tapCount = (g: ConvGeometry, p: PairPlan): number =>
+  p.blocks * 2 * p.rows * p.pairs * g.kw * BLOCK;
+
+/** Lays taps [channel][kh][kw] out in pairs, once when the model is loaded. */
+function tapsKernel(g: ConvGeometry, p: PairPlan): Kernel {
+  const k = new KernelBuilder("i8_depthwise_taps");
+  const src = k.buffer("src", "i8", g.c * g.kh * g.kw, "const");
+  const dst = k.buffer("dst", "i16", tapCount(g, p), "out");
+  k.for("half", 0, 2 * p.blocks, (half) => {
+    const c = k.let("c", min(mul(half, 4), affine([and(half, 1), 4], g.c - BLOCK)));
+    k.for("row", 0, p.rows, (row) => {
+      k.for("pair", 0, p.pairs, (pair) => {
+        const at = k.let("at", mul(affine([affine([half, p.rows], row), p.pairs], pair), g.kw));
+        k.for("kx", 0, g.kw, (kx) => {
+          k.for("i", 0, BLOCK, (i) => {
+            const ky = k.let("ky", sub(affine([pair, 2], and(i, 1)), row));
+            const to = affine([add(at, kx), BLOCK], i);
+            const from = affine([add(c, shr(i, 1)), g.kh * g.kw], [ky, g.kw], kx);
+            const tap = (): void => k.store(dst, to, k.load(src, from));
+            k.if(below(ky, g.kh), tap, () => k.store(dst, to, i32(0)));
+          });
+        });
+      });
+    });
+  });
+  return k.build();
 }
+
+/** 0 <= a < end. */
+const below = (a: Expr, end: number): Expr => binary("lt_u", a, i32(end));
 
 /** The channels of all blocks. */
 const blockChannels = (g: ConvGeometry, p: PairPlan): number[] =>
@@ -101,12 +123,14 @@ const startValues = (bias: Tensor | undefined, channels: readonly number[]): Ten
     channels.map((c) => (bias === undefined ? 0 : (bias.data[c] as number))),
   );
 
+/** Calls `body` for each pair of rows to read, with its place in the ring. */
+type ForPairs = (body: (pair: Expr, slot: Expr) => void) => void;
+
 export class DepthwiseKernel {
   private readonly k: KernelBuilder;
   private readonly g: ConvGeometry;
   private readonly node: QuantisedNode;
   private readonly p: PairPlan;
-  private readonly taps: Tensor;
   private readonly starts: Tensor;
   private readonly params: readonly Parameter[];
   private readonly result: ByteResult;
@@ -123,13 +147,12 @@ export class DepthwiseKernel {
     const k = new KernelBuilder(`i8_depthwise_pairs_${g.kh}x${g.kw}`);
     [this.k, this.g, this.node, this.p] = [k, g, node, p];
     const channels = blockChannels(g, p);
-    this.taps = packTaps(node.weights, g, p);
     this.starts = startValues(node.bias, channels);
     this.params = requantParameters(node.rule, channels)!;
     this.result = { rule: node.rule, yDtype: node.yDtype, tame: isTame(node, g.c) };
     this.slot = p.blocks * g.span * CELL;
     this.x = k.buffer("x", node.xDtype, g.batch * g.h * g.w * g.c, "in");
-    this.w = k.buffer("w", "i8", this.taps.data.length, "const");
+    this.w = k.buffer("w", "i16", tapCount(g, p), "const");
     this.start = k.buffer("bias", "i32", channels.length, "const");
     this.tables = this.params.map(({ table, tensor }) =>
       tensor === null ? null : k.buffer(table.name, table.dtype, channels.length, "const"),
@@ -141,7 +164,13 @@ export class DepthwiseKernel {
   step(): Step {
     const operands: Operand[] = [
       { kind: "in", index: 0 },
-      { kind: "const", name: "weights", tensor: this.taps },
+      {
+        kind: "made",
+        name: "weights",
+        type: tensorType("i16", [tapCount(this.g, this.p)]),
+        from: this.node.weights,
+        kernel: tapsKernel(this.g, this.p),
+      },
       { kind: "const", name: "bias", tensor: this.starts },
     ];
     for (const { table, tensor } of this.params) {
@@ -181,7 +210,7 @@ export class DepthwiseKernel {
 
   /** First element of a pair of rows in the ring. */
   private slotOf(pair: Expr): Expr {
-    return mul(rem(pair, i32(this.p.pairs)), this.slot);
+    return mul(binary("rem_u", pair, i32(this.p.pairs)), this.slot);
   }
 
   /** Brings input rows 2 * pair and the next, counted from the first row of padding, into the ring. */
@@ -190,8 +219,7 @@ export class DepthwiseKernel {
     const to = k.let("slot", add(this.slotOf(pair), g.padLeft * CELL));
     const from = k.let("image_at", mul(image, g.h * g.w * g.c));
     const rows = [0, 1].map((d) => k.let("row", affine([pair, 2], d - g.padTop)));
-    const all = { kind: "binary", type: "i32", op: "lt_u" } as const;
-    const inside = rows.map((row) => k.let("inside", { ...all, a: row, b: i32(g.h) }));
+    const inside = rows.map((row) => k.let("inside", below(row, g.h)));
     const whole = (): void => {
       const at = k.let("from", affine(from, [rows[0]!, g.w * g.c]));
       this.cells(to, (e) => [0, g.w * g.c].map((d) => this.centred(affine(at, e, d))));
@@ -244,87 +272,89 @@ export class DepthwiseKernel {
   /** The output rows of a group. */
   private rowGroup(image: Expr, group: Expr): void {
     const { k, g, p } = this;
-    // Pairs of rows that are all padding are left out.
-    const above = Math.floor(g.padTop / 2);
-    const below = Math.floor((g.padTop + g.h + 1) / 2);
-    const from = above > 0 ? k.let("from", max(i32(0), sub(i32(above), group))) : i32(0);
-    const most = 2 * (p.groups - 1 + p.pairs);
-    const inside = most <= g.padTop + g.h + 1;
-    const end = inside ? i32(p.pairs) : k.let("end", min(i32(p.pairs), sub(i32(below), group)));
+    const pairs = this.pairsOf(group);
     const oy = k.let("oy", mul(group, p.rows));
     const y = k.let("y_row", affine([image, g.oh * g.ow * g.c], [oy, g.ow * g.c]));
+    const left = g.oh % p.rows === 0 ? i32(p.rows) : k.let("left", min(i32(p.rows), sub(g.oh, oy)));
     k.for("block", 0, p.blocks, (block) => {
       const to = k.let("y_at", add(y, this.channel(block)));
-      const cell = k.let("cell", mul(block, g.span * CELL));
-      k.for("tile", 0, ceilDiv(g.ow, p.columns), (t) => {
-        const start = mul(t, p.columns);
-        const even = g.ow % p.columns === 0;
-        const x = even ? start : k.let("x", min(start, i32(g.ow - p.columns)));
-        const at = k.let("x_at", affine(cell, [x, g.sw * CELL]));
-        const acc = this.sums(block, (body) =>
-          k.for("pair", from, end, (pair) => {
-            body(pair, k.let("x_pair", add(this.slotOf(add(group, pair)), at)));
-          }),
-        );
-        this.finish(block, acc, oy, k.let("yp", affine(to, [x, g.c])));
+      k.for("half", 0, 2, (half) => {
+        const place = k.let("place", affine([block, BLOCK], [half, 4]));
+        const cell = k.let("cell", affine([block, g.span * CELL], [half, BLOCK]));
+        const start = k.let("start", k.load(this.start, place, "i32x4"));
+        const values = this.parameters(place, start);
+        k.for("row", 0, left, (row) => {
+          const perRow = p.pairs * g.kw * BLOCK;
+          const taps = affine([block, 2 * p.rows * perRow], [half, p.rows * perRow], [row, perRow]);
+          const w = k.let("w_row", taps);
+          const yp = k.let("y_half", affine(to, [half, 4], [row, g.ow * g.c]));
+          this.row(cell, start, values, w, pairs, yp);
+        });
       });
     });
   }
 
-  /** Sums of a tile: [output row][column][half]; `forEach` gives pairs and where the tile reads them. */
-  private sums(block: Expr, forEach: (body: (pair: Expr, at: Expr) => void) => void): Expr[][][] {
+  /** The pairs that a group of rows reads. Where there are many, those that are all padding are left out. */
+  private pairsOf(group: Expr): ForPairs {
     const { k, g, p } = this;
-    const starts = [0, 4].map((d) =>
-      k.let("start", k.load(this.start, affine([block, BLOCK], d), "i32x4")),
-    );
-    const acc = Array.from({ length: p.rows }, () =>
-      Array.from({ length: p.columns }, () => starts.map((s) => k.reg("acc", s))),
-    );
-    const perPair = g.kw * 2 * p.rows * BLOCK;
-    forEach((pair, at) => {
-      const w = k.let("w_at", affine([block, p.pairs * perPair], [pair, perPair]));
-      for (let tap = 0; tap < 2 * g.kw; tap++) {
-        const half = tap & 1;
-        const ws = acc.map((_, row) => {
-          const from = add(w, (tap * p.rows + row) * BLOCK);
-          return k.let("wv", k.load(this.w, from, "i16x8"));
-        });
-        for (let t = 0; t < p.columns; t++) {
-          const cell = add(at, ((tap >> 1) + t * g.sw) * CELL + half * BLOCK);
-          const v = k.let("v", k.load(this.ring, cell, "i16x8"));
-          acc.forEach((columns, row) => {
-            const sum = columns[t]![half]!;
-            k.set(sum, add(sum, dot16(v, ws[row]!)));
-          });
-        }
-      }
-    });
-    return acc;
+    const slot = (pair: ExprLike): Expr => k.let("slot", this.slotOf(add(group, pair)));
+    const above = Math.floor(g.padTop / 2);
+    const below = Math.floor((g.padTop + g.h + 1) / 2);
+    if (above === 0 && p.groups - 1 + p.pairs <= below + 1) {
+      const slots = Array.from({ length: p.pairs }, (_, i) => slot(i));
+      return (body) => slots.forEach((at, i) => body(i32(i), at));
+    }
+    const from = k.let("from", max(i32(0), sub(i32(above), group)));
+    const end = k.let("end", min(i32(p.pairs), sub(i32(below), group)));
+    return (body) => k.for("pair", from, end, (pair) => body(pair, slot(pair)));
   }
 
-  private finish(
-    block: Expr,
-    acc: readonly (readonly (readonly Expr[])[])[],
-    oy: Expr,
-    yp: Expr,
-  ): void {
-    const { k, g } = this;
-    const values = [0, 4].map((d) =>
-      this.params.map(({ table }, i) => {
-        const buffer = this.tables[i];
-        if (buffer == null) return tableConstant(table, acc[0]![0]![0]!);
-        const type = table.dtype === "f32" ? "f32x4" : "i32x4";
-        return k.let("m", k.load(buffer, affine([block, BLOCK], d), type));
-      }),
-    );
-    acc.forEach((columns, row) => {
-      const store = (): void =>
-        columns.forEach((sums, t) => {
-          const to = affine(yp, (row * g.ow + t) * g.c);
-          storeSums(k, this.y, to, this.result, sums, values, BLOCK);
-        });
-      if (row === 0 || g.oh % 2 === 0) store();
-      else k.if(lt(add(oy, 1), i32(g.oh)), store);
+  private parameters(place: Expr, like: Expr): Expr[] {
+    return this.params.map(({ table }, i) => {
+      const buffer = this.tables[i];
+      if (buffer == null) return tableConstant(table, like);
+      return this.k.let("m", this.k.load(buffer, place, table.dtype === "f32" ? "f32x4" : "i32x4"));
     });
+  }
+
+  /** A row of outputs of four channels. */
+  private row(
+    cell: Expr,
+    start: Expr,
+    values: readonly Expr[],
+    w: Expr,
+    pairs: ForPairs,
+    y: Expr,
+  ): void {
+    const { k, g, p } = this;
+    k.for("tile", 0, ceilDiv(g.ow, p.columns), (t) => {
+      const first = mul(t, p.columns);
+      const even = g.ow % p.columns === 0;
+      const x = even ? first : k.let("x", min(first, i32(g.ow - p.columns)));
+      const at = k.let("x_at", affine(cell, [x, g.sw * CELL]));
+      const acc = Array.from({ length: p.columns }, () => k.reg("acc", start));
+      pairs((pair, slot) => {
+        const from = k.let("x_pair", add(slot, at));
+        this.products(acc, k.let("w_pair", affine(w, [pair, g.kw * BLOCK])), from);
+      });
+      const yp = k.let("yp", affine(y, [x, g.c]));
+      const to = acc.map((_, i) => add(yp, i * g.c));
+      storeFours(k, this.y, to, this.result, acc, values);
+    });
+  }
+
+  /** Adds the products of a pair of rows to the sums of a tile's columns. */
+  private products(acc: readonly Expr[], w: Expr, from: Expr): void {
+    const { k, g } = this;
+    const taps = Array.from({ length: g.kw }, (_, kx) =>
+      k.let("wv", k.load(this.w, add(w, kx * BLOCK), "i16x8")),
+    );
+    for (let column = 0; column < (acc.length - 1) * g.sw + g.kw; column++) {
+      const v = k.let("v", k.load(this.ring, add(from, column * CELL), "i16x8"));
+      acc.forEach((sum, t) => {
+        const tap = taps[column - t * g.sw];
+        if (tap !== undefined) k.set(sum, add(sum, dot16(v, tap)));
+      });
+    }
   }
 }
