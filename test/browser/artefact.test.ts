@@ -9,6 +9,7 @@ import { chromium, type Page } from "playwright-core";
 import { type ArtefactOptions, writeArtefact } from "../../src/targets/wasm/artefact.ts";
 import { instantiateModel, type ModelArray } from "../../src/targets/wasm/loader.ts";
 import { smallFeeds, smallProgram } from "../support/small-program.ts";
+import { threadedProgram } from "../support/threaded-model.ts";
 
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
@@ -41,7 +42,10 @@ try {
 }
 `;
 
-async function serve(files: ReadonlyMap<string, Uint8Array | string>): Promise<Server> {
+async function serve(
+  files: ReadonlyMap<string, Uint8Array | string>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Server> {
   const server = createServer((request, response) => {
     const name = (request.url ?? "/").slice(1).split("?")[0] || "index.html";
     const contents = files.get(name);
@@ -49,6 +53,7 @@ async function serve(files: ReadonlyMap<string, Uint8Array | string>): Promise<S
     response.writeHead(contents === undefined ? 404 : 200, {
       "content-type": type,
       "content-security-policy": POLICY,
+      ...more,
     });
     response.end(contents);
   });
@@ -111,4 +116,67 @@ test("artefacts run in Chromium as in Node", async (t) => {
     assert.deepEqual(got, expected, JSON.stringify(options));
     t.diagnostic(`${JSON.stringify(options)}: variant ${got.variant}`);
   }
+});
+
+/** Runs the model on one thread and on the number in the page's address; the results must be equal. */
+const THREADS_SCRIPT = `import { load } from "./model.js";
+try {
+  const x = new Float32Array(32 * 32 * 16).map((_, i) => (i % 17) / 8 - 1);
+  const one = (await load()).run({ x }).y;
+  const model = await load(undefined, undefined, { threads: Number(location.hash.slice(1)) });
+  let equal = true;
+  for (let i = 0; i < 300; i++) equal &&= model.run({ x }).y.every((v, k) => Object.is(v, one[k]));
+  const { threads, note } = model;
+  model.close();
+  document.title = JSON.stringify({ threads, note, equal, isolated: crossOriginIsolated });
+} catch (error) {
+  document.title = JSON.stringify({ error: String(error) });
+}
+`;
+
+const ISOLATED = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
+test("artefacts run on threads in an isolated page, and on one elsewhere", async (t) => {
+  const executablePath = findProgram("chromium");
+  if (executablePath === undefined) {
+    t.diagnostic("skipped: no chromium on the search path");
+    return;
+  }
+  const args = ["--no-sandbox", "--disable-gpu"];
+  const browser = await chromium.launch({ executablePath, args });
+  t.after(() => browser.close());
+  const program = threadedProgram();
+  const html = '<!doctype html><script type="module" src="page.js"></script>';
+  const run = async (
+    options: ArtefactOptions,
+    headers: Readonly<Record<string, string>>,
+    threads: number,
+  ): Promise<Record<string, unknown>> => {
+    const { files } = writeArtefact(program, { threads: true, ...options });
+    const page = new Map([...files, ["index.html", html], ["page.js", THREADS_SCRIPT]]);
+    const server = await serve(page, headers);
+    t.after(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    const tab = await browser.newPage();
+    await tab.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/#${threads}`);
+    const title = await titleOf(tab);
+    await tab.close();
+    return JSON.parse(title) as Record<string, unknown>;
+  };
+  for (const options of [{}, { inline: true }] as const) {
+    const got = await run(options, ISOLATED, 2);
+    assert.deepEqual(got, { threads: 2, equal: true, isolated: true }, JSON.stringify(options));
+  }
+  const open = await run({}, {}, 2);
+  assert.deepEqual([open["threads"], open["equal"], open["isolated"]], [1, true, false]);
+  assert.match(String(open["note"]), /not cross-origin isolated.*Cross-Origin-Embedder-Policy/);
+  const strict = { ...ISOLATED, "content-security-policy": `${POLICY}; worker-src 'none'` };
+  const refused = await run({}, strict, 2);
+  assert.deepEqual([refused["threads"], refused["equal"]], [1, true]);
+  assert.match(String(refused["note"]), /workers could not be started/);
 });
