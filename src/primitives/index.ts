@@ -9,6 +9,7 @@ import { convI8Depthwise } from "./conv/i8-depthwise.ts";
 import { convI8DepthwisePairs } from "./conv/i8-depthwise-pairs.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
 import { convI8Winograd } from "./conv/i8-winograd.ts";
+import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
 import { linearF32Blocks } from "./linear/f32-blocks.ts";
 import { linearF32Gemm } from "./linear/f32-gemm.ts";
 import { linearI8Gemm } from "./linear/i8-gemm.ts";
@@ -28,6 +29,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
     convF32Spmm,
     convF32Blocks,
   ],
+  conv_backward_weights: [convBackwardWeightsF32],
   average_pool: [averagePoolF32, averagePoolBytes],
   max_pool: [maxPoolNhwc],
   matmul: [matmulF32],

@@ -56,7 +56,35 @@ const depthwise = (
   attrs: conv(pad, stride, c, act),
 });
 
+/** A weight gradient: the shapes of the input and of the cotangent follow from the convolution's. */
+const weightGradient = (
+  x: readonly [n: number, h: number, w: number, c: number],
+  o: number,
+  k: readonly [number, number],
+  rest: { stride?: number; pad?: number; dilation?: number; groups?: number } = {},
+): Sample => {
+  const { ins, attrs } = convCase(x, o, k, rest);
+  const { stride = 1, pad = 0, dilation = 1 } = rest;
+  const size = (extent: number, taps: number): number =>
+    Math.floor((extent + 2 * pad - (taps - 1) * dilation - 1) / stride) + 1;
+  const { act: _, ...own } = attrs as { readonly act?: unknown };
+  return {
+    ins: [ins[0]!, f32(x[0], size(x[1], k[0]), size(x[2], k[1]), o)],
+    attrs: { ...own, kernel: k },
+    tolerance: 1e-4,
+  };
+};
+
 export const CASES: Readonly<Record<string, readonly Sample[]>> = {
+  conv_backward_weights: [
+    weightGradient([2, 8, 8, 3], 16, [3, 3], { pad: 1 }),
+    weightGradient([2, 9, 7, 5], 6, [3, 3], { pad: 1, stride: 2 }),
+    weightGradient([1, 6, 6, 16], 7, [1, 1]),
+    weightGradient([3, 7, 7, 4], 4, [1, 1], { stride: 2 }),
+    weightGradient([1, 40, 9, 8], 12, [5, 3], { pad: 2 }),
+    weightGradient([2, 8, 8, 12], 12, [3, 3], { pad: 1, groups: 12 }),
+    weightGradient([2, 9, 9, 6], 6, [3, 3], { pad: 1, groups: 6, stride: 2 }),
+  ],
   conv: [
     convCase([1, 9, 11, 8], 16, [3, 3], { pad: 1 }),
     convCase([2, 8, 8, 12], 20, [3, 3], { pad: 1, residual: true }),
