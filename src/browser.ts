@@ -61,6 +61,8 @@ export type {
   Rows,
 } from "./optimize/types.ts";
 export {
+  type CompiledModel,
+  type CompileModelOptions,
   cleanGraph,
   compile,
   type LoadedModel,
@@ -78,6 +80,10 @@ export {
   type SessionOptions,
   type StepTime,
 } from "./runtime/session.ts";
+export type { SizeLimits } from "./select/limits.ts";
+export type { Pin } from "./select/pins.ts";
+export { type DeviceProfile, parseProfile } from "./select/profile.ts";
+export type { Explanation } from "./select/select.ts";
 export { type Artefact, type ArtefactOptions, writeArtefact } from "./targets/wasm/artefact.ts";
 export type { DType } from "./tensor/dtype.ts";
 export { dequantizeTensor, quantizeTensor } from "./tensor/quant.ts";

@@ -7,6 +7,7 @@ import type { Attrs, AttrValue, Op } from "../graph/op.ts";
 import { printAttr } from "../graph/print.ts";
 import type { Kernel } from "../kernel/ir.ts";
 import { relayout } from "../ops/shape/relayout.ts";
+import { reshape } from "../ops/shape/reshape.ts";
 import type { Capabilities } from "../primitives/capabilities.ts";
 import {
   type Candidate,
@@ -16,7 +17,13 @@ import {
   type PrimitiveInput,
   type Step,
 } from "../primitives/primitive.ts";
-import { hasLayouts, type Layout, physicalType } from "../tensor/layout.ts";
+import {
+  hasLayouts,
+  type Layout,
+  physicalShape,
+  physicalType,
+  sameOrder,
+} from "../tensor/layout.ts";
 import { byteSize, elementCount, type TensorType, tensorType } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 import type { KnownValues } from "./known-values.ts";
@@ -189,7 +196,10 @@ function conversionsOf(
   if (!hasLayouts(type.shape)) {
     throw new UserError("E_SHAPE", `[${type.shape}] has no layouts`);
   }
-  const attrs = { shape: type.shape, from, to };
+  // The same bytes in the same order: only the shape of the memory changes.
+  const isView = sameOrder(type.shape, from, to);
+  const shape = isView ? physicalShape(type.shape, to) : type.shape;
+  const attrs = isView ? { shape } : { shape, from, to };
   const input: PrimitiveInput = {
     ins: [physicalType(type, from)],
     outs: [physicalType(type, to)],
@@ -199,7 +209,7 @@ function conversionsOf(
     values: [NO_VALUE],
     caps,
   };
-  const op = relayout as unknown as Op;
+  const op = (isView ? reshape : relayout) as unknown as Op;
   const node: Node = { op, ins: [NO_VALUE], outs: [NO_VALUE], attrs, name: "" };
   return {
     node,

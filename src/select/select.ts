@@ -119,7 +119,8 @@ function explain(
   });
   const conversions = selection.conversions
     .filter((c) => !network.isConstant(c.value))
-    .map((c) => explainConversion(network, costs, c));
+    .map((c) => explainConversion(network, costs, c))
+    .filter((c) => c.ns > 0);
   const predictedNs = [...layers.map((l) => l.chosen), ...conversions].reduce(
     (s, e) => s + e.ns,
     0,
