@@ -13,6 +13,7 @@ import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
 import { linearF32Blocks } from "./linear/f32-blocks.ts";
 import { linearF32Gemm } from "./linear/f32-gemm.ts";
 import { linearI8Gemm } from "./linear/i8-gemm.ts";
+import { lutI8HardSwish } from "./lut/i8-hard-swish.ts";
 import { matmulF32 } from "./matmul/f32.ts";
 import { maxPoolNhwc } from "./max-pool/nhwc.ts";
 import type { Primitive } from "./primitive.ts";
@@ -31,6 +32,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   ],
   conv_backward_weights: [convBackwardWeightsF32],
   average_pool: [averagePoolF32, averagePoolBytes],
+  lut: [lutI8HardSwish],
   max_pool: [maxPoolNhwc],
   matmul: [matmulF32],
   linear: [linearF32Gemm, linearI8Gemm, linearF32Blocks],

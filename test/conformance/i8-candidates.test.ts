@@ -6,6 +6,7 @@ import { interpret } from "../../src/graph/interpret.ts";
 import type { Activation, Arith } from "../../src/graph/op.ts";
 import { makeProgramRunner, readOutput, writeInput } from "../../src/kernel/interpret-program.ts";
 import { conv } from "../../src/ops/nn/conv.ts";
+import { lut } from "../../src/ops/quant/lut.ts";
 import { compileGraph } from "../../src/plan/compile.ts";
 import { primitives } from "../../src/primitives/index.ts";
 import { createSession } from "../../src/runtime/session.ts";
@@ -93,11 +94,14 @@ async function checkAll(graph: Graph, feeds: readonly Tensor[], label: string): 
     const name = nodes.map((n) => n.implementation).join(" ");
     names.push(name);
     const runner = makeProgramRunner(program, {});
-    feeds.forEach((t, k) => {
-      writeInput(runner, k, t);
-    });
     runner.init();
-    for (let run = 0; run < 2; run++) runner.run();
+    // Twice: scratch memory keeps what the first run left.
+    for (let run = 0; run < 2; run++) {
+      feeds.forEach((t, k) => {
+        writeInput(runner, k, t);
+      });
+      runner.run();
+    }
     assert.deepEqual(toNumbers(readOutput(runner, 0)), want, `${label} ${name}: interpreter`);
     const session = await createSession(program);
     const [got] = session.run(feeds);
@@ -121,3 +125,28 @@ for (const arith of ["float", "tflite"] as const satisfies readonly Arith[]) {
     });
   }
 }
+
+test("hard-swish tables: all candidates equal eval", async (t) => {
+  const rng = makeRng(71);
+  for (const [n, dtype] of [
+    [64, "i8"],
+    [35, "u8"],
+    [5, "i8"],
+  ] as const) {
+    const [lo, hi] = dtype === "i8" ? [-128, 127] : [0, 255];
+    const x = { scale: [Math.fround(0.05)], zeroPoint: [lo + 100], axis: null };
+    const out = { dtype, scale: [Math.fround(0.031)], zeroPoint: [lo + 9], axis: null };
+    const real = (q: number): number => (q - x.zeroPoint[0]!) * x.scale[0]!;
+    const swish = (r: number): number => (r * Math.min(6, Math.max(0, r + 3))) / 6;
+    const entries = Array.from({ length: 256 }, (_, i) => {
+      const y = Math.round(swish(real(lo + i)) / out.scale[0]!) + out.zeroPoint[0]!;
+      return Math.min(hi, Math.max(lo, y));
+    });
+    const g = new GraphBuilder("lut");
+    const table = g.constant(tensorOf(dtype, [256], entries));
+    g.output(g.apply(lut, [g.input("x", tensorType(dtype, [n], x)), table], { out }), "y");
+    const names = await checkAll(g.build(), [ints(rng, dtype, [n], lo, hi)], `lut ${n}`);
+    assert.equal(names[0], n < 8 ? "lut_default" : "i8_lut_hard_swish");
+    t.diagnostic(names.join(", "));
+  }
+});
