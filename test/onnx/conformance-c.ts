@@ -4,6 +4,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { compile } from "../../src/pipeline.ts";
+import { capsOfCpu } from "../../src/primitives/capabilities.ts";
 import { type CpuName, cpuOf } from "../../src/targets/c/cpu.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { CC, type CJob, runC, STRICT } from "../support/c-run.ts";
@@ -54,7 +55,7 @@ async function runAll(waiting: readonly Waiting[], cpu: CpuName): Promise<void> 
 /** Outcomes of the compiled side of each case. */
 async function runBatch(cases: readonly Case[], cpu: CpuName): Promise<Outcome[]> {
   let queue: Waiting[] = [];
-  const caps = cpuOf(cpu);
+  const caps = capsOfCpu(cpuOf(cpu));
   const engine: Engine = (graph, feeds) =>
     new Promise((resolve, reject) => {
       queue.push({ job: { program: compile(graph, { caps }).program, feeds }, resolve, reject });

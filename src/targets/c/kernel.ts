@@ -125,7 +125,7 @@ function binary(w: Writer, x: Extract<Expr, { kind: "binary" }>, rounded: boolea
   const clamped = clamp(w, x);
   if (clamped !== null) return clamped;
   const keeps = !COMPARISONS.has(op) && op !== "div";
-  return binaryText(w.h, op, x.a.type, expr(w, x.a, keeps), expr(w, x.b, keeps));
+  return binaryText(w.h, op, x.a.type, expr(w, x.a, keeps), expr(w, x.b, keeps), x.b.type);
 }
 
 /** A call of the maths library, whose functions become C functions. */
@@ -176,23 +176,37 @@ function expr(w: Writer, e: Expr, rounded = true): string {
 function block(w: Writer, body: readonly Stmt[]): void {
   w.depth++;
   const outer = w.late;
+  const made: string[] = [];
   body.forEach((s, i) => {
     statement(w, s);
-    if (w.h.cpu.isa !== null && fillsRegisters(s)) makeLate(w, body.slice(i + 1));
+    if (w.h.cpu.isa !== null && fillsRegisters(s)) made.push(...makeLate(w, body.slice(i + 1)));
   });
+  dropUnused(w, made);
   w.late = outer;
   w.depth--;
 }
 
-/** Names the vector constants of what follows a loop that fills the registers. */
-function makeLate(w: Writer, rest: readonly Stmt[]): void {
+/** Removes definitions that nothing came to use: some constants are part of instructions. */
+function dropUnused(w: Writer, names: readonly string[]): void {
+  for (const name of names) {
+    const word = new RegExp(`\\b${name}\\b`);
+    const [first, ...more] = w.lines.flatMap((text, i) => (word.test(text) ? [i] : []));
+    if (first !== undefined && more.length === 0) w.lines.splice(first, 1);
+  }
+}
+
+/** Names the vector constants of what follows a loop that fills the registers; gives the new names. */
+function makeLate(w: Writer, rest: readonly Stmt[]): string[] {
   const late = new Map(w.late);
+  const made: string[] = [];
   for (const [key, x] of vectorConstants(rest)) {
     const name = w.names.make("late");
     line(w, `const ${x.type} ${name} = ${lateText(w.h, x)};`);
     late.set(key, name);
+    made.push(name);
   }
   w.late = late;
+  return made;
 }
 
 function loop(w: Writer, s: Extract<Stmt, { kind: "for" }>): void {
