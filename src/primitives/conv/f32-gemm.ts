@@ -10,16 +10,17 @@ export const convF32Gemm = definePrimitive({
   op: conv,
   candidates: ({ ins, outs, attrs, constants, storage, caps }) => {
     const [x, w, bias] = ins;
-    const weights = constants[1];
-    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
-    if (bias !== undefined && constants[2] === undefined) return [];
+    const weights = constants[1] ?? null;
+    if (x?.dtype !== "f32" || w?.dtype !== "f32") return [];
+    const biasKnown = bias === undefined || constants[2] !== undefined;
+    if (weights !== null && !biasKnown) return [];
     const geometry = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
     // Groups of few channels leave most lanes empty.
     if (geometry === null || geometry.n / geometry.groups < 4) return [];
     const found = f32GemmPlan({
       geometry,
       weights,
-      bias: constants[2],
+      bias: biasKnown ? constants[2] : null,
       residual: ins.length > 3 ? 3 : null,
       act: attrs.act,
       caps,

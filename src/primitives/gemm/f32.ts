@@ -31,6 +31,7 @@ import {
   type Tile,
 } from "./geometry.ts";
 import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
+import { packedSizes, packStep } from "./pack-run.ts";
 import type { GemmPlan } from "./plan.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 import { tileF32, unfusedTile } from "./tile.ts";
@@ -68,9 +69,10 @@ function packBias(bias: Tensor | undefined, g: ConvGeometry, loops: Loops): Tens
 /** What the f32 matrix kernel computes beside the product. */
 export interface F32Gemm {
   readonly geometry: ConvGeometry;
-  /** Weights [O, ...K], f32. */
-  readonly weights: Tensor;
-  readonly bias: Tensor | undefined;
+  /** Weights [O, ...K], f32; null: input 1, packed before each product. */
+  readonly weights: Tensor | null;
+  /** null: input 2, as weights. */
+  readonly bias: Tensor | undefined | null;
   /** Input position of the residual, or null. */
   readonly residual: number | null;
   readonly act: Activation | undefined;
@@ -89,20 +91,24 @@ export function f32GemmPlan(spec: F32Gemm): GemmPlan | null {
   if (spec.act !== undefined && SCALARS[spec.act.fn] === undefined) return null;
   const bytes = 4 * g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n);
   const packed = g.padded ? 4 * loops.rows * workspaceSize(g, loops) : 0;
-  const work = { macs: gemmMacs(g, loops), bytes: bytes + packed + 4 * spec.weights.data.length };
-  return { tile: loops.tile, work, step: () => f32GemmStep(spec, loops) };
+  const work = {
+    macs: gemmMacs(g, loops),
+    bytes: bytes + packed + 4 * packedSizes(g, loops).weights,
+  };
+  return { tile: loops.tile, work, steps: () => f32GemmSteps(spec, loops) };
 }
 
-/** The call of the kernel. */
-function f32GemmStep(spec: F32Gemm, loops: Loops): Step {
+/** The call of the kernel, after that which packs what is not known at compile time. */
+function f32GemmSteps(spec: F32Gemm, loops: Loops): Step[] {
   const { geometry: g } = spec;
-  const weights = packWeights(spec.weights, g, loops);
-  const kernel = withForms(spec, loops, weights.data.length);
-  const storage = spec.weightStorage && storageOf(spec.weightStorage, g, loops);
+  const sizes = packedSizes(g, loops);
+  const kernel = withForms(spec, loops, sizes.weights);
   const operands: Operand[] = [
     { kind: "in", index: 0 },
-    { kind: "const", name: "weights", tensor: weights, ...(storage && { storage }) },
-    { kind: "const", name: "bias", tensor: packBias(spec.bias, g, loops) },
+    weightsOperand(spec, loops, sizes.weights),
+    spec.bias === null
+      ? { kind: "work", id: "bias", bytes: 4 * sizes.bias }
+      : { kind: "const", name: "bias", tensor: packBias(spec.bias, g, loops) },
     { kind: "out", index: 0 },
   ];
   if (spec.residual !== null) operands.push({ kind: "in", index: spec.residual });
@@ -110,16 +116,26 @@ function f32GemmStep(spec: F32Gemm, loops: Loops): Step {
   if (finishesLater(spec, loops)) {
     operands.push({ kind: "work", id: "sums", bytes: 4 * loops.tile.mr * panelWidth(loops.tile) });
   }
-  return { kernel, operands, args: [] };
+  const step = { kernel, operands, args: [] };
+  return spec.weights === null ? [packStep(g, loops, spec.bias === null), step] : [step];
+}
+
+function weightsOperand(spec: F32Gemm, loops: Loops, count: number): Operand {
+  const { geometry: g, weights } = spec;
+  if (weights === null) return { kind: "work", id: "weights", bytes: 4 * count };
+  const storage = spec.weightStorage && storageOf(spec.weightStorage, g, loops);
+  const tensor = packWeights(weights, g, loops);
+  return { kind: "const", name: "weights", tensor, ...(storage && { storage }) };
 }
 
 /** The kernel and, where engines differ, its form for those that fuse: a taller tile over the same buffers. */
 function withForms(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
-  const kernel = f32Kernel(spec, loops, weightCount);
+  const most = loops.tile.mr;
+  const kernel = f32Kernel(spec, loops, weightCount, most);
   const tile = unfusedTile(loops.tile);
   if ((spec.caps ?? WASM).fma !== "some" || tile.mr === loops.tile.mr) return kernel;
   const unfused = { ...loops, tile, tiles: ceilDiv(loops.length, tile.mr) };
-  return { ...f32Kernel(spec, unfused, weightCount), forms: { fma: kernel } };
+  return { ...f32Kernel(spec, unfused, weightCount, most), forms: { fma: kernel } };
 }
 
 /** Whether the activation calls functions of the maths library. */
@@ -139,7 +155,8 @@ function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): Packe
   return packedStorage(storage, block, width, (scale) => perChannel(scale, g, loops, 1));
 }
 
-function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
+/** `most`: rows of the tallest tile among the forms, which share their buffers. */
+function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number, most: number): Kernel {
   const { geometry: g } = spec;
   const width = panelWidth(loops.tile);
   const pixels = g.batch * g.oh * g.ow;
@@ -151,7 +168,7 @@ function f32Kernel(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
   const residual = spec.residual === null ? null : k.buffer("residual", "f32", pixels * g.n, "in");
   const work = g.padded ? k.buffer("rows", "f32", workspaceSize(g, loops), "work") : null;
   const later = finishesLater(spec, loops);
-  const sums = later ? k.buffer("sums", "f32", loops.tile.mr * width, "work") : null;
+  const sums = later ? k.buffer("sums", "f32", most * width, "work") : null;
   const source = work ?? x;
   const rowStride = work === null ? g.dh * g.w * g.c : g.span * g.c;
   const mover: RowMover = {

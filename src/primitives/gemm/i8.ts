@@ -71,7 +71,7 @@ export function i8GemmPlan(spec: I8Gemm): GemmPlan | null {
   const bytes = g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n) + spec.weights.data.length;
   const packed = 2 * loops.rows * workCount(spec, loops);
   const work = { macs: gemmMacs(g, loops), bytes: bytes + packed };
-  return { tile: loops.tile, work, step: () => i8GemmStep(spec, loops) };
+  return { tile: loops.tile, work, steps: () => [i8GemmStep(spec, loops)] };
 }
 
 /** The call of the kernel. */
@@ -186,7 +186,7 @@ class I8Kernel {
     const g = spec.geometry;
     const { mr } = loops.tile;
     const to = k.let("y_panel", affine(y, [panel.group, g.n / g.groups], panel.channel));
-    k.for("tile", 0, loops.tiles, (t) => {
+    k.forParallel("tile", 0, loops.tiles, (t) => {
       const start = mul(t, mr);
       const pixel = loops.length % mr === 0 ? start : k.let("pixel", min(start, loops.length - mr));
       const step = loops.flat ? g.c : g.sw * g.c;

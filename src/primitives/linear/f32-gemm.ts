@@ -10,15 +10,16 @@ export const linearF32Gemm = definePrimitive({
   op: linear,
   candidates: ({ ins, attrs, constants, storage, caps }) => {
     const [x, w, bias] = ins;
-    const weights = constants[1];
-    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
-    if (bias !== undefined && constants[2] === undefined) return [];
+    const weights = constants[1] ?? null;
+    if (x?.dtype !== "f32" || w?.dtype !== "f32") return [];
+    const biasKnown = bias === undefined || constants[2] !== undefined;
+    if (weights !== null && !biasKnown) return [];
     const geometry = linearGeometry(x, w.shape[0]!);
     if (geometry.ow === 0 || geometry.n === 0) return [];
     const found = f32GemmPlan({
       geometry,
       weights,
-      bias: constants[2],
+      bias: biasKnown ? constants[2] : null,
       residual: null,
       act: attrs.act,
       caps,
