@@ -35,6 +35,8 @@ const NUDGES = [0, 1, -1, 2, -2, 4, -4, 8, -8].map((e) => 1 + e * 2 ** -22);
 /** 1.5 * 2^23 rounds what it is added to; its bits as i32. */
 const ROUND = 12582912;
 const ROUND_BITS = 0x4b400000;
+/** The bits of 1. */
+const ONE_BITS = 0x3f800000;
 const BLOCK = 8;
 
 /** The formula for this table, or null. Both types are per tensor, 8 bits. */
@@ -75,7 +77,10 @@ function results(
   const zero = y.quant!.zeroPoint[0]!;
   const halves = (["extend_low_s", "extend_high_s"] as const).map((half) => {
     const v = k.let("v", cast("f32x4", "convert_s", cast("i32x4", half, t)));
-    const gate = min(max(add(mul(v, real(slope)), real(0.5)), real(0)), real(1));
+    // Bits of floats that are not negative are ordered as integers, whose bounds are one instruction each.
+    const open = cast("i32x4", "bits", add(mul(v, real(slope)), real(0.5)));
+    const bounded = min(max(open, constant("i32x4", 0)), constant("i32x4", ONE_BITS));
+    const gate = cast("f32x4", "bits", bounded);
     const shifted = add(mul(mul(v, real(factor)), gate), real(ROUND));
     return sub(cast("i32x4", "bits", shifted), constant("i32x4", ROUND_BITS - zero));
   });
