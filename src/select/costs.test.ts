@@ -89,6 +89,18 @@ test("the fit finds coefficients that made the times", () => {
   assert.ok(table["*"] !== undefined && table["*/igemm/*"] !== undefined);
 });
 
+test("a group of one small measurement takes the shape of its family's law", () => {
+  const many = Array.from({ length: 20 }, (_, i) => {
+    const macs = 1000 * 2 ** (i % 10);
+    return entry("conv/default/i8", macs, 300, 0.8 * macs + 60 + 100);
+  });
+  const table = fitCoefficients([...many, entry("linear/default/i8", 600, 700, 900)]);
+  const [macs, bytes, call] = table["linear/default/i8"]!;
+  const large = macs * 1e7 + bytes * 3e5 + call;
+  assert.ok(large > 0.4e7 && large < 4e7, `${large}`);
+  assert.ok(Math.abs(macs * 600 + bytes * 700 + call - 900) < 200);
+});
+
 test("coefficients are never negative, whatever the times", () => {
   for (let seed = 0; seed < 50; seed++) {
     const rng = makeRng(seed);

@@ -7,14 +7,13 @@ import { type Coefficients, type CoefficientTable, groupsOf } from "./costs.ts";
 import type { ProfileEntry } from "./profile.ts";
 
 /** Work and its time. */
-interface Row {
-  readonly macs: number;
-  readonly bytes: number;
-  readonly ns: number;
+type Row = Pick<ProfileEntry, "macs" | "bytes" | "ns">;
+
+/** One equation for the coefficients: the sum of `of` times them should be 1. */
+interface Equation {
+  readonly of: readonly number[];
   readonly weight: number;
 }
-
-const features = (r: Row): readonly number[] => [r.macs / r.ns, r.bytes / r.ns, 1 / r.ns];
 
 /** The table of coefficients that src/select/coefficients.ts holds for one target. */
 export function fitCoefficients(entries: readonly ProfileEntry[]): CoefficientTable {
@@ -28,9 +27,9 @@ export function fitCoefficients(entries: readonly ProfileEntry[]): CoefficientTa
   const names = [...groups.keys()].sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
   for (const name of names) {
     const parent = groupsOf(name).find((other) => other !== name && table[other] !== undefined);
-    const rows = groups.get(name)!.map((e) => ({ ...e, weight: 1 }));
-    const prior = parent === undefined ? [] : priorRows(rows, table[parent]!);
-    table[name] = fitRows([...rows, ...prior]);
+    const rows = groups.get(name)!;
+    const prior = parent === undefined ? [] : priorOf(rows, table[parent]!);
+    table[name] = solve([...rows.map(equationOf), ...prior]);
   }
   return table;
 }
@@ -38,36 +37,43 @@ export function fitCoefficients(entries: readonly ProfileEntry[]): CoefficientTa
 const depth = (name: string): number =>
   name === "*" ? 0 : name.split("/").filter((part) => part !== "*").length;
 
-/** Sizes at which the wider group's law is believed, relative to what was measured, and how much. */
-const PRIOR_SIZES = [1 / 16, 16];
-const PRIOR_WEIGHT = 0.05;
+const predict = ([macs, bytes, call]: Coefficients, r: Row): number =>
+  macs * r.macs + bytes * r.bytes + call;
 
-/** What the wider group's law, brought to this group's level, says of smaller and larger work. */
-function priorRows(rows: readonly Row[], parent: Coefficients): Row[] {
-  const level = Math.exp(
-    rows.reduce((sum, r) => sum + Math.log(r.ns / Math.max(1e-9, predict(parent, r))), 0) /
-      rows.length,
-  );
-  return rows.flatMap((r) =>
-    PRIOR_SIZES.map((size) => {
-      const row = { ...r, macs: r.macs * size, bytes: r.bytes * size, weight: PRIOR_WEIGHT };
-      return { ...row, ns: Math.max(1, level * predict(parent, row)) };
-    }),
+/** Predicted over measured time is to be 1. */
+const equationOf = (r: Row): Equation => ({
+  of: [r.macs / r.ns, r.bytes / r.ns, 1 / r.ns],
+  weight: 1,
+});
+
+/** How much each coefficient of the wider group counts, in measurements. */
+const PRIOR_WEIGHT = 0.3;
+
+/**
+ * Every coefficient is to be that of the wider group, brought to the level of this one's times; where nothing
+ * multiplies and accumulates, that has no cost.
+ */
+function priorOf(rows: readonly Row[], parent: Coefficients): Equation[] {
+  const logs = rows.map((r) => Math.log(r.ns / Math.max(1e-9, predict(parent, r))));
+  const level = Math.exp(logs.reduce((a, b) => a + b, 0) / logs.length);
+  const idle = rows.every((r) => r.macs === 0);
+  return parent.flatMap((c, i) =>
+    c === 0 || (i === 0 && idle)
+      ? []
+      : [{ of: [0, 1, 2].map((k) => (k === i ? 1 / (level * c) : 0)), weight: PRIOR_WEIGHT }],
   );
 }
 
-const predict = ([macs, bytes, call]: Coefficients, r: Pick<Row, "macs" | "bytes">): number =>
-  macs * r.macs + bytes * r.bytes + call;
-
-/** Least weighted sum of squared relative errors with coefficients of at least 0: tries every active set. */
-function fitRows(rows: readonly Row[]): Coefficients {
+/** Weighted least squares with coefficients of at least 0: tries every set of those above 0. */
+function solve(equations: readonly Equation[]): Coefficients {
   let best: Coefficients = [0, 0, 0];
   let least = Number.POSITIVE_INFINITY;
   for (let set = 1; set < 8; set++) {
     const active = [0, 1, 2].filter((i) => (set & (1 << i)) !== 0);
-    const solved = solveActive(rows, active);
+    const solved = solveActive(equations, active);
     if (solved === null || solved.some((c) => c < 0)) continue;
-    const error = rows.reduce((s, r) => s + r.weight * (1 - predict(solved, r) / r.ns) ** 2, 0);
+    const left = (e: Equation): number => 1 - e.of.reduce((sum, x, i) => sum + x * solved[i]!, 0);
+    const error = equations.reduce((sum, e) => sum + e.weight * left(e) ** 2, 0);
     if (error >= least * (1 - 1e-9)) continue;
     least = error;
     best = solved;
@@ -77,16 +83,18 @@ function fitRows(rows: readonly Row[]): Coefficients {
 }
 
 /** Least squares of the active coefficients by Gaussian elimination; null when they are not determined. */
-function solveActive(rows: readonly Row[], active: readonly number[]): Coefficients | null {
+function solveActive(
+  equations: readonly Equation[],
+  active: readonly number[],
+): Coefficients | null {
   const n = active.length;
   const a = active.map(() => new Array<number>(n + 1).fill(0));
-  for (const row of rows) {
-    const f = features(row);
+  for (const { of, weight } of equations) {
     active.forEach((p, i) => {
       active.forEach((q, j) => {
-        a[i]![j]! += row.weight * f[p]! * f[q]!;
+        a[i]![j]! += weight * of[p]! * of[q]!;
       });
-      a[i]![n]! += row.weight * f[p]!;
+      a[i]![n]! += weight * of[p]!;
     });
   }
   // Columns differ by orders of magnitude: brought to one scale before pivots are judged.
