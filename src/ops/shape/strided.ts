@@ -18,7 +18,7 @@ export interface CopyAxis {
 }
 
 /** Runs up to this many bytes are moved by loads and stores, longer ones by `copy` or `fill`. */
-const SHORT_RUN = 64;
+const SHORT_RUN = 128;
 /** Rows of the source visited before the next column block, so that their cache lines stay near. */
 const TILE_ROWS = 32;
 
@@ -210,14 +210,20 @@ function emitTranspose(
     for (const [i, v] of turned.entries()) k.store(dst, add(to, i * col.dst), v);
   };
   const tiles = (begin: number, end: number, size: number): void =>
-    k.for(
+    k.forParallel(
       "tile",
       begin,
       end,
       (t) =>
-        k.for("c", 0, cols, (c) => k.for("r", 0, size, (r) => block(add(t, r), c), { step: n }), {
-          step: n,
-        }),
+        k.forParallel(
+          "c",
+          0,
+          cols,
+          (c) => k.for("r", 0, size, (r) => block(add(t, r), c), { step: n }),
+          {
+            step: n,
+          },
+        ),
       { step: size },
     );
   const whole = rows - (rows % tile);
@@ -226,14 +232,14 @@ function emitTranspose(
   const single: Leaf = (to, from) => k.store(dst, to, k.load(src, from));
   if (row.n > rows) {
     const left = [col, { ...row, n: row.n - rows }];
-    nest(k, left, add(d, rows), add(s, rows * row.src), single);
+    nestParallel(k, left, add(d, rows), add(s, rows * row.src), single);
   }
   if (col.n > cols) {
     const left = [
       { ...col, n: col.n - cols },
       { ...row, n: rows },
     ];
-    nest(k, left, add(d, cols * col.dst), add(s, cols), single);
+    nestParallel(k, left, add(d, cols * col.dst), add(s, cols), single);
   }
 }
 
@@ -269,7 +275,9 @@ export function emitStrided(
     const col = outer.find((a) => a.src === 1 && a.n >= block);
     if (col !== undefined && inner.n >= block) {
       const rest = outer.filter((a) => a !== col);
-      each(rest, (d, s) => emitTranspose(k, dst, d, src, s, inner, col));
+      const turn: Leaf = (d, s) => emitTranspose(k, dst, d, src, s, inner, col);
+      if (rest.length === 0) nest(k, rest, dstOffset, srcOffset, turn);
+      else each(rest, turn);
       return;
     }
   }

@@ -136,7 +136,7 @@ function spmmKernel(
       });
     });
   };
-  k.for("image", 0, g.batch, (image) => {
+  k.forParallel("image", 0, g.batch, (image) => {
     k.for("block", 0, tiles, (t) => pixels(image, t), { tag: "outline", parallel: true });
   });
   return k.build();

@@ -38,6 +38,8 @@ const CELL = 2 * BLOCK;
 const REGISTERS = 13;
 /** Groups of output rows that share a ring: more repeat less work at the edges, fewer split better. */
 const BAND = 8;
+/** Parts of the work, by bands and else by channels, that threads can share. */
+const SHARES = 8;
 
 /** How output rows and channels are cut. */
 export interface PairPlan {
@@ -140,6 +142,8 @@ export class DepthwiseKernel {
   private readonly tables: readonly (Buffer | null)[];
   private readonly y: Buffer;
   private readonly ring: Buffer;
+  /** Blocks of channels that are being made. */
+  private blocks: readonly [from: Expr, to: Expr] = [i32(0), i32(0)];
   /** Elements of a slot. */
   private readonly slot: number;
 
@@ -188,6 +192,24 @@ export class DepthwiseKernel {
     const padded = g.padLeft > 0 || g.padLeft + g.w < g.span;
     if (padded) k.fill(this.ring, 0, 0, this.ring.size);
     const bands = ceilDiv(p.groups, p.band);
+    const share = Math.ceil(p.blocks / Math.ceil(SHARES / (g.batch * bands)));
+    k.forParallel(
+      "blocks",
+      0,
+      p.blocks,
+      (from) => {
+        const to = share >= p.blocks ? i32(p.blocks) : k.let("to", min(add(from, share), p.blocks));
+        this.blocks = [from, to];
+        this.bands(bands);
+      },
+      { step: share },
+    );
+    return k.build();
+  }
+
+  /** Everything for the channels of `blocks`. */
+  private bands(bands: number): void {
+    const { k, g, p } = this;
     k.forParallel("image", 0, g.batch, (image) => {
       k.forParallel("band", 0, bands, (band) => {
         const first = k.let("first", min(mul(band, p.band), p.groups - p.band));
@@ -205,7 +227,6 @@ export class DepthwiseKernel {
         );
       });
     });
-    return k.build();
   }
 
   /** First element of a pair of rows in the ring. */
@@ -247,9 +268,9 @@ export class DepthwiseKernel {
 
   /** Interleaves a row of cells; `load` gives the two rows' channels from an element of the row. */
   private cells(to: Expr, load: (e: Expr) => readonly Expr[]): void {
-    const { k, g, p } = this;
+    const { k, g } = this;
     const columns = Math.min(g.w, g.span - g.padLeft);
-    k.for("block", 0, p.blocks, (block) => {
+    k.for("block", ...this.blocks, (block) => {
       const c = k.let("c", this.channel(block));
       const at = k.let("cell", affine(to, [block, g.span * CELL]));
       k.for("x", 0, columns, (x) => {
@@ -276,7 +297,7 @@ export class DepthwiseKernel {
     const oy = k.let("oy", mul(group, p.rows));
     const y = k.let("y_row", affine([image, g.oh * g.ow * g.c], [oy, g.ow * g.c]));
     const left = g.oh % p.rows === 0 ? i32(p.rows) : k.let("left", min(i32(p.rows), sub(g.oh, oy)));
-    k.for("block", 0, p.blocks, (block) => {
+    k.for("block", ...this.blocks, (block) => {
       const to = k.let("y_at", add(y, this.channel(block)));
       k.for("half", 0, 2, (half) => {
         const place = k.let("place", affine([block, BLOCK], [half, 4]));

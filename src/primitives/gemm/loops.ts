@@ -78,7 +78,7 @@ export function forEachTile(
     k.forParallel("panel", 0, loops.panels, (p) => {
       const panel = k.let("panel_index", affine([group, loops.panels], p));
       panelStart(panel, group, k.let("channel", mul(p, panelWidth(tile))));
-      k.for("tile", 0, loops.tiles, (t) => {
+      k.forParallel("tile", 0, loops.tiles, (t) => {
         const start = mul(t, tile.mr);
         body(length % tile.mr === 0 ? start : k.let("pixel", min(start, length - tile.mr)));
       });

@@ -115,7 +115,7 @@ export function weightKernel(g: ConvGeometry, b: Bands): Kernel {
       });
     }
   };
-  k.for(
+  k.forParallel(
     "panel",
     0,
     b.panels,

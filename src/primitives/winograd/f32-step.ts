@@ -118,7 +118,7 @@ class WinogradKernel {
         this.transformColumns(k.let("x0", mul(image, g.h * g.w * g.c)), top);
         this.transformRows(mul(r, b.columns));
       });
-      k.for("panel", 0, b.panels, (panel) => {
+      k.forParallel("panel", 0, b.panels, (panel) => {
         this.multiply(panel);
         k.for("r", 0, b.rows, (r) => {
           const oy = k.let("oy", mul(add(first, r), b.t.outputs));

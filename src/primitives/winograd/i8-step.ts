@@ -31,6 +31,8 @@ import {
 const PANEL = 8;
 /** Tiles that share a load of weights. */
 const HEIGHT = 4;
+/** Parts of the work, by bands and else by channels, that threads can share. */
+const SHARES = 8;
 /** Bytes that the transformed tiles of a band may take, to stay in the second-level cache. */
 const BAND_BYTES = 192 * 1024;
 
@@ -83,7 +85,7 @@ function weightKernel(b: Bands): Kernel {
   const dst = k.buffer("dst", "i16", POINTS * b.n * b.c, "out");
   const depth = b.c * PANEL;
   const name = (hint: string, e: Expr): Expr => k.let(hint, e);
-  k.for(
+  k.forParallel(
     "panel",
     0,
     b.n / PANEL,
@@ -203,16 +205,21 @@ class WinogradKernel {
         this.transformColumns();
         this.transformRows(mul(r, b.columns));
       });
-      this.multiply();
-      k.for("r", 0, b.rows, (r) => {
-        const top = k.let("top", min(mul(add(first, r), TILE), g.oh - TILE));
-        const y = k.let("y0", affine([image, g.oh * g.ow * g.n], [top, g.ow * g.n]));
-        this.finishRow(mul(r, b.columns), y);
-      });
+      const panels = b.n / PANEL;
+      const share = Math.ceil(panels / Math.ceil(SHARES / (g.batch * b.bands)));
+      const channels = (from: Expr): void => {
+        const to = share >= panels ? i32(panels) : k.let("to", min(add(from, share), panels));
+        this.multiply(from, to);
+        k.for("r", 0, b.rows, (r) => {
+          const top = k.let("top", min(mul(add(first, r), TILE), g.oh - TILE));
+          const y = k.let("y0", affine([image, g.oh * g.ow * g.n], [top, g.ow * g.n]));
+          this.finishRow(mul(r, b.columns), y, from, to);
+        });
+      };
+      k.forParallel("panels", 0, panels, channels, { step: share });
     };
-    const options = { tag: "outline", parallel: true } as const;
-    k.for("image", 0, g.batch, (image) => {
-      k.for("band", 0, b.bands, (band) => body(image, band), options);
+    k.forParallel("image", 0, g.batch, (image) => {
+      k.forParallel("band", 0, b.bands, (band) => body(image, band), { tag: "outline" });
     });
     return k.build();
   }
@@ -290,12 +297,12 @@ class WinogradKernel {
     });
   }
 
-  /** The 36 products. */
-  private multiply(): void {
+  /** The 36 products, of some panels of channels. */
+  private multiply(from: Expr, end: Expr): void {
     const { k, b } = this;
     const mr = Math.min(HEIGHT, b.tiles);
     k.for("point", 0, POINTS, (point) => {
-      k.for("panel", 0, b.n / PANEL, (panel) => {
+      k.for("panel", from, end, (panel) => {
         const w = k.let("w0", affine([point, b.n * b.c], [panel, PANEL * b.c]));
         k.for("tile", 0, ceilDiv(b.tiles, mr), (t) => {
           const tile = k.let("tile0", min(mul(t, mr), b.tiles - mr));
@@ -322,8 +329,8 @@ class WinogradKernel {
     acc.forEach((row, r) => row.forEach((s, j) => k.store(m, affine(to, r * b.n + 4 * j), s)));
   }
 
-  /** Transforms the sums of a row of tiles back and stores the results. */
-  private finishRow(tile: Expr, y: Expr): void {
+  /** Transforms the sums of a row of tiles back, of panels `from` to `end`, and stores the results. */
+  private finishRow(tile: Expr, y: Expr, from: Expr, end: Expr): void {
     const { k, g, b } = this;
     k.for("tx", 0, b.columns, (tx) => {
       const x = k.let("x0", affine(y, [min(mul(tx, TILE), g.ow - TILE), g.n]));
@@ -333,8 +340,19 @@ class WinogradKernel {
         this.sumColumns(add(m, n));
         this.sumRows(n, lanes, add(x, n));
       };
-      k.for("n", 0, g.n - tail, (n) => panel(n, PANEL), { step: PANEL });
-      if (tail > 0) panel(i32(g.n - tail), tail);
+      const whole = g.n - tail;
+      const last = k.let("last", min(mul(end, PANEL), whole));
+      k.for("n", mul(from, PANEL), last, (n) => panel(n, PANEL), { step: PANEL });
+      if (tail > 0) {
+        const mine = {
+          kind: "binary",
+          type: "i32",
+          op: "gt",
+          a: end,
+          b: i32(whole / PANEL),
+        } as const;
+        k.if(mine, () => panel(i32(whole), tail));
+      }
     });
   }
 
