@@ -240,28 +240,18 @@ class Splitter {
     const lanes = s.lanes ?? lanesOf(s.value.type);
     const index = this.narrow(s.index);
     const out: Stmt[] = [...lets];
-    parts.forEach((value, i) => {
-      const left = lanes - i * n;
-      if (left <= 0) return;
-      out.push(...this.storeFirst(s.buffer, add(index, i32(i * n)), value, Math.min(n, left)));
-    });
-    return out;
-  }
-
-  /** Stores the first lanes of a part: 4, 8 or 16 bytes at once, the others one by one. */
-  private storeFirst(buffer: string, index: Expr, value: Expr, lanes: number): Stmt[] {
-    const n = lanesOf(value.type);
-    if (lanes === n) return [{ kind: "store", buffer, index, value }];
-    const size = elemBytes(elemOf(value.type));
-    const whole = [8 / size, 4 / size].find((c) => c >= 1 && c <= lanes) ?? 0;
-    const out: Stmt[] = whole > 0 ? [{ kind: "store", buffer, index, value, lanes: whole }] : [];
-    for (let lane = whole; lane < lanes; lane++) {
-      out.push({
-        kind: "store",
-        buffer,
-        index: add(index, i32(lane)),
-        value: extract(value, lane),
+    const { buffer } = s;
+    if (lanes === lanesOf(s.value.type)) {
+      parts.forEach((value, i) => {
+        out.push({ kind: "store", buffer, index: add(index, i32(i * n)), value });
       });
+      return out;
+    }
+    // Lane by lane: V8 would pair the store of a lone part with one of another vector that lies behind it, and
+    // its re-vectoriser computes wrong values where only some uses of a vector are joined (13.6).
+    for (let lane = 0; lane < lanes; lane++) {
+      const value = extract(parts[Math.floor(lane / n)]!, lane % n);
+      out.push({ kind: "store", buffer, index: add(index, i32(lane)), value });
     }
     return out;
   }
