@@ -4,7 +4,6 @@
  */
 
 import { defineOp } from "../../graph/op.ts";
-import { affine, i32, KernelBuilder } from "../../kernel/build.ts";
 import {
   CHANNEL_BLOCK,
   hasLayouts,
@@ -14,8 +13,9 @@ import {
 } from "../../tensor/layout.ts";
 import { forEachIndex, offsetOf, strides } from "../../tensor/shape.ts";
 import { type Shape, sameShape, tensorType, zeros } from "../../tensor/tensor.ts";
-import { flatIndex, loopOver, rawType } from "../lowering.ts";
+import { ceilDiv, product } from "../../util/math.ts";
 import { expectInputs, mover, refuse } from "./check.ts";
+import { type CopyAxis, emitFill, emitStrided, movementKernel, nestParallel } from "./strided.ts";
 
 export interface RelayoutAttrs {
   /** The value's own (logical) shape. */
@@ -44,6 +44,24 @@ export function layoutStrides(shape: Shape, layout: Layout): LayoutStrides {
   return layout === "nchw"
     ? { axes, block: channels, outer: 0, inner: s[1]! }
     : { axes, block: CHANNEL_BLOCK, outer: s[1]!, inner: 1 };
+}
+
+/** Element strides with all pixels of an image as one axis, the channel as block and channel within it. */
+interface FlatStrides {
+  readonly image: number;
+  readonly pixel: number;
+  readonly block: number;
+  readonly channel: number;
+}
+
+function flatStrides(layout: Layout, channels: number, pixels: number): FlatStrides {
+  const block = CHANNEL_BLOCK;
+  if (layout === "plain") return { image: pixels * channels, pixel: channels, block, channel: 1 };
+  if (layout === "nchw") {
+    return { image: pixels * channels, pixel: 1, block: block * pixels, channel: pixels };
+  }
+  const image = ceilDiv(channels, block) * block * pixels;
+  return { image, pixel: block, block: block * pixels, channel: 1 };
 }
 
 const channelOffset = (s: LayoutStrides, c: number): number =>
@@ -78,32 +96,29 @@ export const relayout = defineOp<RelayoutAttrs>({
     });
     return [out];
   },
-  lower(types, { shape, from, to }, outs) {
-    const k = new KernelBuilder("relayout");
-    const [ti, to_] = [rawType(types[0]!), rawType(outs[0]!)];
-    const size = (s: Shape): number => s.reduce((n, d) => n * d, 1);
-    const x = k.buffer("in0", ti.dtype, size(ti.shape), "in");
-    const y = k.buffer("out0", to_.dtype, size(to_.shape), "out");
+  lower(types, { shape, from, to }, outTypes) {
+    const { k, ins, outs } = movementKernel("relayout", types, outTypes);
     const channels = shape.at(-1)!;
-    const [a, b] = [layoutStrides(shape, from), layoutStrides(shape, to)];
-    // Runs of channels that stay within a block of both layouts.
-    const run = Math.min(a.block, b.block);
-    if (to === "nchw8c" && channels % CHANNEL_BLOCK !== 0) k.fill(y, 0, 0, size(to_.shape));
-    loopOver(k, shape.slice(0, -1), (index) => {
-      const source = k.let("source", flatIndex(index, a.axes));
-      const target = k.let("target", flatIndex(index, b.axes));
-      const move = (block: number | ReturnType<typeof i32>, count: number): void => {
-        const at = typeof block === "number" ? i32(block) : block;
-        const outer = (s: LayoutStrides): number => (s.block === run ? s.outer : run * s.inner);
-        k.for("c", 0, count, (c) => {
-          const value = k.load(x, affine(source, [at, outer(a)], [c, a.inner]));
-          k.store(y, affine(target, [at, outer(b)], [c, b.inner]), value);
-        });
-      };
-      const whole = Math.floor(channels / run);
-      k.for("block", 0, whole, (block) => move(block, run));
-      if (channels % run !== 0) move(whole, channels % run);
-    });
+    const pixels = product(shape.slice(1, -1));
+    const [a, b] = [flatStrides(from, channels, pixels), flatStrides(to, channels, pixels)];
+    const blocked = from === "nchw8c" || to === "nchw8c";
+    const whole = blocked ? Math.floor(channels / CHANNEL_BLOCK) : 0;
+    const tail = channels - whole * CHANNEL_BLOCK;
+    const axis = (n: number, key: keyof FlatStrides): CopyAxis => ({ n, dst: b[key], src: a[key] });
+    const move = (block: number, axes: readonly CopyAxis[]): void => {
+      const box = [axis(shape[0]!, "image"), axis(pixels, "pixel"), ...axes];
+      box.sort((p, q) => q.dst - p.dst);
+      emitStrided(k, outs[0]!, block * b.block, ins[0]!, block * a.block, box);
+    };
+    if (whole > 0) move(0, [axis(whole, "block"), axis(CHANNEL_BLOCK, "channel")]);
+    if (tail === 0) return k.build();
+    if (to === "nchw8c") {
+      const slots = [axis(shape[0]!, "image"), axis(pixels, "pixel")];
+      nestParallel(k, slots, whole * b.block + tail, 0, (d) =>
+        emitFill(k, outs[0]!, d, 0, CHANNEL_BLOCK - tail),
+      );
+    }
+    move(whole, [axis(tail, "channel")]);
     return k.build();
   },
   samples: [
