@@ -1,5 +1,6 @@
 /** @file The passes, and the two lists in which they are run: read them aloud. */
 import { cancelTransposes } from "./cancel-transposes.ts";
+import { convTransposeToConv } from "./conv-transpose-to-conv.ts";
 import { foldAffine } from "./fold-affine.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { fuseActivations } from "./fuse-activations.ts";
@@ -51,6 +52,8 @@ export const toTarget: readonly Pass[] = [
   toLayout("nhwc"),
   simplify,
   spreadConvTranspose,
+  convTransposeToConv,
+  simplify,
   fuseResidual,
   fuseActivations,
   lowerLut,
@@ -80,6 +83,7 @@ export const allPasses: readonly Pass[] = [
   toLayout("nhwc"),
   toLayout("nchw"),
   spreadConvTranspose,
+  convTransposeToConv,
   fuseResidual,
   fuseActivations,
   lowerLut,
