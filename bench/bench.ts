@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { machineInfo, measure } from "../cli/measure.ts";
+import { type Machine, machineInfo, measure } from "../cli/measure.ts";
 import { randomFeed } from "../src/feeds.ts";
 import { type Graph, typeOf } from "../src/graph/graph.ts";
 import { macsOf } from "../src/inspect.ts";
@@ -18,9 +18,17 @@ import { measureGemm } from "./gemm.ts";
 import { writeHandover } from "./handover.ts";
 import type { LoadedAnswer } from "./host.ts";
 import { Host } from "./hosts.ts";
-import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
+import { type BenchModel, DTYPES, MODELS, type ModelDType } from "./models/index.ts";
 import { plotOf } from "./plot.ts";
-import type { BenchReport, CaseFacts, Measured, ModelFigures, Refused } from "./results.ts";
+import type {
+  BenchReport,
+  CaseFacts,
+  GemmFigure,
+  Measured,
+  ModelFigures,
+  Refused,
+  SparseFigure,
+} from "./results.ts";
 import { isOffered, RUNS } from "./runs.ts";
 import { measureSparse } from "./sparse.ts";
 import { markdownOf } from "./tables.ts";
@@ -146,46 +154,90 @@ async function runCase(
 const feedsOf = (graph: Graph): Tensor[] =>
   graph.inputs.map((v, i) => randomFeed(typeOf(graph, v), FEED_SEED + i));
 
-async function benchmark(settings: Settings, log: (text: string) => void): Promise<BenchReport> {
+/** Adds one case to the report. */
+async function addCase(
+  report: Growing,
+  { name, load }: BenchModel,
+  dtype: ModelDType,
+  hosts: readonly Host[],
+  path: string,
+  { seconds, starts }: Settings,
+): Promise<void> {
+  const found = await load(dtype);
+  if ("missing" in found) {
+    report.missing.push(`${name} ${dtype}: ${found.missing}`);
+    return;
+  }
+  const { graph } = found;
+  const feeds = feedsOf(graph);
+  const facts = { model: name, dtype, macs: macsOf(graph) };
+  writeHandover(path, { graph, feeds, onnx: toOnnx(graph) });
+  const takers = hosts.filter(({ run }) => run.dtypes.includes(dtype));
+  const { measured, refused } = await runCase(takers, path, facts, seconds);
+  report.measured.push(...measured);
+  report.refused.push(...refused);
+  const count = name === "kws" ? starts[0] : starts[1];
+  if (count > 0) report.figures.push(figuresOf(facts, graph, feeds, count));
+}
+
+/** A report while it is made. */
+interface Growing {
+  readonly date: string;
+  readonly machine: Machine;
+  readonly seconds: number;
+  readonly measured: Measured[];
+  readonly refused: Refused[];
+  readonly missing: string[];
+  readonly figures: ModelFigures[];
+  gemm: readonly GemmFigure[];
+  sparse: SparseFigure | null;
+}
+
+/** `save` is called with what there is after each case, so that an interrupted run is not lost. */
+async function benchmark(
+  settings: Settings,
+  save: (report: BenchReport) => void,
+): Promise<BenchReport> {
   const { models, runs, dtypes, seconds, starts } = settings;
   const folder = mkdtempSync(join(tmpdir(), "tersor-bench-"));
-  const hosts = runs.map((run) => new Host(run));
-  const measured: Measured[] = [];
-  const refused: Refused[] = [];
-  const figures: ModelFigures[] = [];
-  const missing: string[] = [];
+  const report: Growing = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: machineInfo(),
+    seconds,
+    measured: [],
+    refused: [],
+    missing: [],
+    figures: [],
+    gemm: [],
+    sparse: null,
+  };
+  const hosts: Host[] = [];
   try {
+    if (starts[0] > 0) {
+      console.error("matrix kernel, sparse layer");
+      report.gemm = await measureGemm();
+      report.sparse = await measureSparse();
+    }
+    for (const run of runs) hosts.push(new Host(run));
     for (const model of models) {
       for (const dtype of dtypes) {
-        log(`${model.name} ${dtype}`);
-        const found = await model.load(dtype);
-        if ("missing" in found) {
-          missing.push(`${model.name} ${dtype}: ${found.missing}`);
-          continue;
-        }
-        const { graph } = found;
-        const feeds = feedsOf(graph);
-        const facts = { model: model.name, dtype, macs: macsOf(graph) };
-        const path = join(folder, "model.bin");
-        writeHandover(path, { graph, feeds, onnx: toOnnx(graph) });
-        const takers = hosts.filter(({ run }) => run.dtypes.includes(dtype));
-        const result = await runCase(takers, path, facts, seconds);
-        measured.push(...result.measured);
-        refused.push(...result.refused);
-        const count = model.name === "kws" ? starts[0] : starts[1];
-        if (count > 0) figures.push(figuresOf(facts, graph, feeds, count));
+        console.error(`${model.name} ${dtype}`);
+        await addCase(report, model, dtype, hosts, join(folder, "model.bin"), settings);
+        save({ ...report, verdicts: verdictsOf(report) });
       }
     }
   } finally {
     for (const host of hosts) host.end();
     rmSync(folder, { recursive: true, force: true });
   }
-  const gemm = starts[0] > 0 ? await measureGemm() : [];
-  const sparse = starts[0] > 0 ? await measureSparse() : null;
-  const date = new Date().toISOString().slice(0, 10);
-  const machine = machineInfo();
-  const facts = { date, machine, seconds, measured, refused, missing, figures, gemm, sparse };
-  return { ...facts, verdicts: verdictsOf(facts) };
+  return { ...report, verdicts: verdictsOf(report) };
+}
+
+function write(out: string, report: BenchReport): void {
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
+  writeFileSync(join(out, "bench.md"), markdownOf(report));
+  writeFileSync(join(out, "bench.svg"), plotOf(report));
 }
 
 async function main(args: readonly string[]): Promise<void> {
@@ -195,13 +247,8 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const { out, json } = settings;
-  const report = await benchmark(settings, (text) => console.error(text));
-  const markdown = markdownOf(report);
-  mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, "bench.json"), `${JSON.stringify(report, null, 1)}\n`);
-  writeFileSync(join(out, "bench.md"), markdown);
-  writeFileSync(join(out, "bench.svg"), plotOf(report));
-  console.log(json ? JSON.stringify(report) : markdown);
+  const report = await benchmark(settings, (found) => write(out, found));
+  console.log(json ? JSON.stringify(report) : markdownOf(report));
 }
 
 await main(process.argv.slice(2)).catch((error: unknown) => {
