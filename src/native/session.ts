@@ -81,8 +81,8 @@ export async function createNativeSession(
   weights.bytes.set(source.files.get("model_weights.bin") as Uint8Array);
   const arena = allocate(library, source.arenaBytes + (threads - 1) * source.threadBytes);
   const model = drive(program, functionsOf(library), arena, weights, threads, source.places);
-  const variant = `${cpu.name}, ${compiler.name}${threads === 1 ? "" : `, ${threads} threads`}`;
-  return driveModel(program, { ...model, variant }, () => {
+  const variant = `${cpu.name}, ${compiler.name}`;
+  return driveModel(program, { ...model, variant, threads }, () => {
     model.close();
     library.unload();
   });
