@@ -71,14 +71,14 @@ function rows(count: number, panels: number): Kernel {
 }
 
 test("kernels computed in parts give the bytes of the whole", () => {
-  assert.ok(check(scale(103), [0, 512]) > 3);
-  assert.ok(check(scale(102), [0, 0]) > 3, "in place");
+  assert.ok(check(scale(103), [0, 512]) > 2);
+  assert.ok(check(scale(102), [0, 0]) > 2, "in place");
   for (const [r, p] of [
     [5, 3],
     [1, 9],
     [80, 1],
   ] as const) {
-    assert.ok(check(rows(r, p), [0, 4096, 8192], 12288) > 3);
+    assert.ok(check(rows(r, p), [0, 4096, 8192], 12288) > 2);
   }
 });
 

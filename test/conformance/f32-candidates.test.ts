@@ -15,13 +15,14 @@ import { primitives } from "../../src/primitives/index.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { directConversions } from "../../src/select/first-choice.ts";
 import { type Tensor, toNumbers } from "../../src/tensor/tensor.ts";
+import { assertProgramPartsAgree } from "../support/parts.ts";
 import { CASES, CONSTANT_INPUTS } from "./f32-cases.ts";
 import { assertClose, sampleInputs } from "./harness.ts";
 
 const TARGETS: readonly Capabilities[] = [
   WASM,
-  { name: "wide", vectorBytes: 32, registers: 15, fma: "all" },
-  { name: "wider", vectorBytes: 64, registers: 29, fma: "all" },
+  { name: "wide", vectorBytes: 32, registers: 15, fma: "all", dot8: "none" },
+  { name: "wider", vectorBytes: 64, registers: 29, fma: "all", dot8: "all" },
 ];
 
 /** Candidates that trade rounding for speed, and the relative L2 error they may have. */
@@ -66,6 +67,8 @@ function interpreted(
   variant: "base" | "fma",
 ): number[] {
   const runner = makeProgramRunner(program, { variant });
+  for (const [i, t] of feeds.entries()) writeInput(runner, i, t);
+  if (variant === "fma") assertProgramPartsAgree(program, runner.memory.slice(0), { variant });
   runner.init();
   for (let run = 0; run < 2; run++) {
     // A run may use the memory of its inputs for something else.

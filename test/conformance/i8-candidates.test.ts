@@ -15,6 +15,7 @@ import type { Selector } from "../../src/select/network.ts";
 import { type Tensor, tensorOf, tensorType, toNumbers } from "../../src/tensor/tensor.ts";
 import { product } from "../../src/util/math.ts";
 import { makeRng, type Rng } from "../../src/util/rng.ts";
+import { assertProgramPartsAgree } from "../support/parts.ts";
 
 interface ConvCase {
   readonly x: readonly [n: number, h: number, w: number, c: number];
@@ -94,6 +95,10 @@ async function checkAll(graph: Graph, feeds: readonly Tensor[], label: string): 
     const name = nodes.map((n) => n.implementation).join(" ");
     names.push(name);
     const runner = makeProgramRunner(program, {});
+    feeds.forEach((t, k) => {
+      writeInput(runner, k, t);
+    });
+    assertProgramPartsAgree(program, runner.memory.slice(0));
     runner.init();
     // Twice: scratch memory keeps what the first run left.
     for (let run = 0; run < 2; run++) {

@@ -10,17 +10,18 @@ import { sizeOf } from "../../src/tensor/dtype.ts";
 import { makeRng } from "../../src/util/rng.ts";
 
 /** More parts than this are not tried: they take long and show nothing new. */
-const MOST_PARTS = 40;
+const MOST_PARTS = 12;
 
-function orders(parts: number): number[][] {
-  const up = Array.from({ length: parts }, (_, i) => i);
+/** Few parts backwards, many in a random order. */
+function orderOf(parts: number): number[] {
+  const order = Array.from({ length: parts }, (_, i) => parts - 1 - i);
+  if (parts <= 3) return order;
   const rng = makeRng(parts);
-  const shuffled = [...up];
   for (let i = parts - 1; i > 0; i--) {
     const j = rng.int(i + 1);
-    [shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!];
+    [order[i], order[j]] = [order[j]!, order[i]!];
   }
-  return parts < 3 ? [up.reverse()] : [shuffled, up.reverse()];
+  return order;
 }
 
 /** Fills the scratch of a kernel with bytes that no computation would leave there. */
@@ -47,20 +48,19 @@ export function assertPartsAgree(
   verifyKernel(split);
   const want = new Uint8Array(after.slice(0));
   poison(kernel, want, bases, 0);
-  const counts = new Set([1, 2, 3, Math.min(MOST_PARTS, parallelTrips(kernel) + 1)]);
+  const counts = new Set([2, 3, Math.min(MOST_PARTS, parallelTrips(kernel) + 1)]);
   let tried = 0;
   for (const parts of counts) {
-    for (const order of orders(parts)) {
-      const memory = before.slice(0);
-      const bytes = new Uint8Array(memory);
-      order.forEach((part, turn) => {
-        poison(kernel, bytes, bases, 0x7f - turn);
-        interpretKernel(split, memory, bases, [...args, part, parts], options);
-      });
-      poison(kernel, bytes, bases, 0);
-      assert.deepEqual(bytes, want, `${kernel.name} in ${parts} parts, order ${order}`);
-      tried++;
-    }
+    const order = orderOf(parts);
+    const memory = before.slice(0);
+    const bytes = new Uint8Array(memory);
+    order.forEach((part, turn) => {
+      poison(kernel, bytes, bases, 0x7f - turn);
+      interpretKernel(split, memory, bases, [...args, part, parts], options);
+    });
+    poison(kernel, bytes, bases, 0);
+    assert.deepEqual(bytes, want, `${kernel.name} in ${parts} parts, order ${order}`);
+    tried++;
   }
   return tried;
 }
