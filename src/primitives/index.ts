@@ -17,6 +17,7 @@ import { lutI8HardSwish } from "./lut/i8-hard-swish.ts";
 import { matmulF32 } from "./matmul/f32.ts";
 import { maxPoolNhwc } from "./max-pool/nhwc.ts";
 import type { Primitive } from "./primitive.ts";
+import { resizeNhwc } from "./resize/nhwc.ts";
 
 export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   conv: [
@@ -34,6 +35,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   average_pool: [averagePoolF32, averagePoolBytes],
   lut: [lutI8HardSwish],
   max_pool: [maxPoolNhwc],
+  resize: [resizeNhwc],
   matmul: [matmulF32],
   linear: [linearF32Gemm, linearI8Gemm, linearF32Blocks],
 };

@@ -75,6 +75,15 @@ const weightGradient = (
   };
 };
 
+const resized = (
+  shape: readonly number[],
+  size: readonly number[],
+  attrs: { readonly mode: "nearest" | "linear"; readonly coordinates: string },
+): Sample => ({
+  ins: [f32(...shape)],
+  attrs: { layout: "nhwc", size, nearest: "round_prefer_floor", ...attrs },
+});
+
 export const CASES: Readonly<Record<string, readonly Sample[]>> = {
   conv_backward_weights: [
     weightGradient([2, 8, 8, 3], 16, [3, 3], { pad: 1 }),
@@ -124,6 +133,14 @@ export const CASES: Readonly<Record<string, readonly Sample[]>> = {
       attrs: { act: { fn: "gelu", approximate: "none" } },
     },
     { ins: [f32(7, 70), f32(33, 70), f32(33)], attrs: { act: { fn: "relu" } } },
+  ],
+  resize: [
+    resized([1, 5, 6, 9], [10, 12], { mode: "nearest", coordinates: "asymmetric" }),
+    resized([2, 5, 6, 4], [7, 15], { mode: "nearest", coordinates: "half_pixel" }),
+    resized([1, 4, 5, 40], [8, 5], { mode: "nearest", coordinates: "align_corners" }),
+    resized([1, 5, 6, 9], [10, 12], { mode: "linear", coordinates: "half_pixel" }),
+    resized([2, 9, 7, 3], [4, 3], { mode: "linear", coordinates: "align_corners" }),
+    resized([1, 1, 7, 8], [3, 14], { mode: "linear", coordinates: "pytorch_half_pixel" }),
   ],
   matmul: [
     { ins: [f32(2, 13, 7), f32(2, 7, 9)], attrs: {} },
