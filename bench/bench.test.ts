@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ocrModel } from "../test/support/whole-models.ts";
-import { differenceOf, referenceOf } from "./compare-results.ts";
+import { differenceOf } from "./compare-results.ts";
 import { layerGraph, layerLine } from "./layer-text.ts";
 import { type BenchReport, ratios } from "./results.ts";
 
@@ -45,11 +45,10 @@ test("a quick run compares and times tersor and a peer, and writes table, data a
   }
 });
 
-test("a wrong result is found, and the right ones are the reference", () => {
+test("a wrong result is found", () => {
   const right = [[1, 2, 4]];
   const close = [[1, 2, 4.001]];
   const wrong = [[1, 2, -4]];
-  assert.notEqual(referenceOf([wrong, right, close]), 0);
   assert.ok(Math.abs(differenceOf(close, right) - 0.00025) < 1e-9);
   assert.equal(differenceOf(wrong, right), 2);
   assert.equal(differenceOf([[1, Number.NaN, 4]], right), Number.POSITIVE_INFINITY);

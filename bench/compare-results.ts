@@ -24,14 +24,3 @@ export function differenceOf(
  * rounds at other places, and a step of one layer moves the next.
  */
 export const TOLERANCE = { f32: 1e-3, int8: 0.25 } as const;
-
-/** The result that the most others agree with best: the one with the smallest median difference. */
-export function referenceOf(results: readonly (readonly ArrayLike<number>[])[]): number {
-  const medians = results.map((want, i) => {
-    const others = results
-      .flatMap((got, j) => (i === j ? [] : [differenceOf(got, want)]))
-      .sort((a, b) => a - b);
-    return others[Math.floor((others.length - 1) / 2)] ?? 0;
-  });
-  return medians.indexOf(Math.min(...medians));
-}

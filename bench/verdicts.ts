@@ -71,14 +71,6 @@ const LIMITS: readonly Limit[] = [
     of: (f) => f.linearBytes - f.plannedBytes,
     text: kB,
   },
-  {
-    what: "resident memory beyond the plan, JavaScript engine included",
-    target: "at most 2 MB",
-    most: 2_000_000,
-    models: /./,
-    of: (f) => f.residentBytes - f.plannedBytes,
-    text: kB,
-  },
 ];
 
 function limit({ figures }: Facts, { what, target, most, models, of, text }: Limit): Verdict {
