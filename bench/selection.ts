@@ -2,7 +2,8 @@
  * @file The truth about selection: `node bench/selection.ts [MODEL[:DTYPE]...]` times, in one interleaved run,
  * the plan that the selector makes of measured times, the one it makes of the fitted model, and for every family
  * of algorithms the best plan that uses it wherever it applies. Prints predicted beside measured. Reads
- * devices/wasm.json, or measures first with --measure.
+ * devices/wasm.json, or measures first with --measure; --assert fails where a family beats the selection by more
+ * than 5 %, or where predicted and measured time are more than 15 % apart.
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -84,9 +85,12 @@ function networkOf(graph: Graph): Network {
   return seen[0]!;
 }
 
-async function compare(name: string, dtype: ModelDType, fresh: boolean): Promise<void> {
+async function compare(name: string, dtype: ModelDType, fresh: boolean): Promise<string[]> {
   const found = await MODELS.find((m) => m.name === name)!.load(dtype);
-  if ("missing" in found) return console.log(`${name} ${dtype}: not here`);
+  if ("missing" in found) {
+    console.log(`${name} ${dtype}: not here`);
+    return [];
+  }
   const graph = targetGraph(found.graph);
   const coefficients = coefficientsFor(WASM.name);
   const entries = fresh
@@ -111,7 +115,7 @@ async function compare(name: string, dtype: ModelDType, fresh: boolean): Promise
   for (const family of familiesOf(networkOf(graph))) {
     plans.push(await planOf(graph, family, measured, family, limit));
   }
-  report(`${name} ${dtype}`, plans);
+  return report(`${name} ${dtype}`, plans);
 }
 
 const ROUNDS = 20;
@@ -130,7 +134,11 @@ function lowTimes(sessions: readonly Session[]): number[] {
   return times.map((t) => t.sort((a, b) => a - b)[Math.floor(t.length / 10)]!);
 }
 
-function report(title: string, plans: readonly Plan[]): void {
+const MOST_SLOWER = 1.05;
+const MOST_OFF = 0.15;
+
+/** Prints a model's plans; what was not as promised, as sentences. */
+function report(title: string, plans: readonly Plan[]): string[] {
   const first = (p: Plan): Plan => plans.find((q) => q.choices === p.choices)!;
   const timed = plans.flatMap((p) =>
     p.session === null || first(p) !== p ? [] : [{ ...p, session: p.session }],
@@ -152,15 +160,33 @@ function report(title: string, plans: readonly Plan[]): void {
     }
   }
   for (const { session } of plans) session?.close();
+  const best = Math.min(...times);
+  const name = timed[times.indexOf(best)]!.name;
+  const faults: string[] = [];
+  if (mine > MOST_SLOWER * best) {
+    faults.push(`${title}: ${name} is ${(mine / best).toFixed(2)} times as fast as the selection`);
+  }
+  const off = plans[0]!.predictedMs / mine - 1;
+  if (Math.abs(off) > MOST_OFF) {
+    faults.push(`${title}: predicted time is off by ${(100 * off).toFixed(0)} %`);
+  }
+  return faults;
 }
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { measure: { type: "boolean", default: false } },
+  options: {
+    measure: { type: "boolean", default: false },
+    assert: { type: "boolean", default: false },
+  },
 });
+const faults: string[] = [];
 for (const text of positionals.length === 0 ? MODELS.map((m) => m.name) : positionals) {
   const [name = "", only] = text.split(":");
   for (const dtype of DTYPES) {
-    if (only === undefined || only === dtype) await compare(name, dtype, values.measure);
+    if (only !== undefined && only !== dtype) continue;
+    faults.push(...(await compare(name, dtype, values.measure)));
   }
 }
+for (const fault of faults) console.log(fault);
+if (values.assert && faults.length > 0) process.exitCode = 1;
