@@ -123,7 +123,7 @@ export function plotOf(report: BenchReport): string {
   return html`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" width="${WIDTH}" height="${top}" font-family="system-ui, 'Segoe UI', 'Liberation Sans', Arial, sans-serif" font-size="12.5" fill="none">
 <title>Speed of tersor and its peers</title><desc>Each mark: how many times faster than ${base.label} an engine runs a model. All values are in the table.</desc>
 <rect width="${WIDTH}" height="${top}" fill="#fff"/>
-<g fill="#1b1d1f"><text font-size="15" font-weight="600" x="16" y="24">Speed relative to ${base.label} on one thread (higher is faster)</text>
+<g fill="#1b1d1f"><text font-size="15" font-weight="600" x="16" y="24">Speed relative to ${base.label} on one thread (further right is faster)</text>
 <text text-anchor="end" fill="#5b6168" font-size="11" x="${RIGHT}" y="${top - 8}">${cpu}, Node ${node}, ${report.date}; medians</text>
 ${legend(runs)}${drawn}</g>
 </svg>
