@@ -30,6 +30,7 @@ const SELECTS = "its result is a choice among boxes";
 export const REFUSED: Readonly<Record<string, string>> = {
   conv_backward_weights: SECOND,
   max_pool_backward: SECOND,
+  batch_norm_training_backward: SECOND,
   cum_prod: "running products are not differentiated; write it as exp(cum_sum(log(x)))",
   grid_sample: "sampling at computed places is not differentiated",
   roi_align: "sampling at computed places is not differentiated",

@@ -6,7 +6,7 @@ import { channelAxis, spatialOf } from "../../ops/nn/spatial.ts";
 import { reduceMean } from "../../ops/reduce/index.ts";
 import { shapeOps } from "../../ops/shape/index.ts";
 import { Calc, num } from "../calc.ts";
-import { defineSingle, type VjpRule } from "../rule.ts";
+import { defineSingle, defineVjp, type VjpRule } from "../rule.ts";
 
 type Layout = "nchw" | "nhwc";
 
@@ -27,6 +27,32 @@ const batchNorm = defineSingle(n.batch_norm, (_, b) => {
     const scale = c.div(gamma, root);
     return [c.add(c.mul(c.sub(x, wide(mean)), wide(scale)), wide(beta))];
   });
+});
+
+const batchNormTraining = defineVjp(n.batch_norm_training, (b) => {
+  const c = new Calc(b.g);
+  const [x, gamma] = b.ins as [Value, Value];
+  const [, mean, variance] = b.outs as [Value, Value, Value];
+  const [forY, forMean, forVariance] = b.cotangents;
+  const shape = c.shape(x);
+  const { layout } = b.attrs;
+  const wide = (v: Value): Value => overChannels(c, v, layout, shape.length);
+  const count = shape.reduce((a, d) => a * d, 1) / c.shape(gamma)[0]!;
+  const parts: Value[] = [];
+  let rest: readonly Value[] = [];
+  if (forY != null) {
+    const ins = [x, gamma, mean, variance, forY];
+    const [dx, ...others] = b.g.applyAll(n.batch_norm_training_backward, ins, b.attrs);
+    parts.push(dx!);
+    rest = others;
+  }
+  if (forMean != null) {
+    parts.push(c.expand(wide(c.mul(forMean, num(1 / count))), shape));
+  }
+  if (forVariance != null) {
+    parts.push(c.mul(c.sub(x, wide(mean)), wide(c.mul(forVariance, num(2 / count)))));
+  }
+  return [parts.length === 0 ? null : parts.reduce((a, v) => c.add(a, v)), ...rest];
 });
 
 /** Normalisation over `axes`, then scale and shift that broadcast. */
@@ -107,4 +133,11 @@ const lrn = defineSingle(n.lrn, (_, b) => {
   });
 });
 
-export const normRules: readonly VjpRule[] = [batchNorm, layerNorm, rmsNorm, instanceNorm, lrn];
+export const normRules: readonly VjpRule[] = [
+  batchNorm,
+  batchNormTraining,
+  layerNorm,
+  rmsNorm,
+  instanceNorm,
+  lrn,
+];

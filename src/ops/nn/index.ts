@@ -2,6 +2,7 @@
 import type { Op } from "../../graph/op.ts";
 import { averagePool } from "./average-pool.ts";
 import { batchNorm } from "./batch-norm.ts";
+import { batchNormTraining, batchNormTrainingBackward } from "./batch-norm-training.ts";
 import { conv } from "./conv.ts";
 import { convBackwardWeights } from "./conv-backward-weights.ts";
 import { convTranspose } from "./conv-transpose.ts";
@@ -29,6 +30,8 @@ export const nnOps = {
   lp_pool: lpPool,
   max_pool_indices: maxPoolIndices,
   batch_norm: batchNorm,
+  batch_norm_training: batchNormTraining,
+  batch_norm_training_backward: batchNormTrainingBackward,
   layer_norm: layerNorm,
   rms_norm: rmsNorm,
   instance_norm: instanceNorm,
