@@ -39,7 +39,7 @@ const REGISTERS = 13;
 /** Groups of output rows that share a ring: more repeat less work at the edges, fewer split better. */
 const BAND = 8;
 /** Parts of the work, by bands and else by channels, that threads can share. */
-const SHARES = 8;
+const SHARES = 16;
 
 /** How output rows and channels are cut. */
 export interface PairPlan {
