@@ -20,6 +20,12 @@ type StmtOf<K extends Stmt["kind"]> = Extract<Stmt, { readonly kind: K }>;
 
 const bytesOf = (type: KType): number => lanesOf(type) * elemBytes(elemOf(type));
 
+/** As a literal: V8 joins those, but not two splats of equal constants. */
+function constantOf(e: Of<"const">, type: KType, n: number): Expr {
+  if (typeof e.value === "bigint" || Object.is(e.value, 0)) return { ...e, type };
+  return { kind: "lanes", type, values: new Array<number>(n).fill(e.value) };
+}
+
 class Splitter {
   private readonly width: number;
   private readonly fresh: (hint: string) => string;
@@ -67,7 +73,7 @@ class Splitter {
     const each = (f: (i: number) => Expr): Expr[] => Array.from({ length: count }, (_, i) => f(i));
     switch (e.kind) {
       case "const":
-        return new Array<Expr>(count).fill({ ...e, type });
+        return new Array<Expr>(count).fill(constantOf(e, type, n));
       case "lanes":
         return each((i) => ({ ...e, type, values: e.values.slice(n * i, n * (i + 1)) }));
       case "var":
