@@ -1,5 +1,7 @@
 /** @file The table of primitives: per operator, most preferred first. */
 import { averagePoolBytes, averagePoolF32 } from "./average-pool/nhwc.ts";
+import { batchNormTrainingBackwardF32 } from "./batch-norm-training/backward.ts";
+import { batchNormTrainingF32 } from "./batch-norm-training/forward.ts";
 import { convF32Blocks } from "./conv/f32-blocks.ts";
 import { convF32Depthwise } from "./conv/f32-depthwise.ts";
 import { convF32Gemm } from "./conv/f32-gemm.ts";
@@ -31,6 +33,8 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
     convF32Spmm,
     convF32Blocks,
   ],
+  batch_norm_training: [batchNormTrainingF32],
+  batch_norm_training_backward: [batchNormTrainingBackwardF32],
   conv_backward_weights: [convBackwardWeightsF32],
   average_pool: [averagePoolF32, averagePoolBytes],
   lut: [lutI8HardSwish],

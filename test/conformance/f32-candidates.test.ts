@@ -41,7 +41,7 @@ function graphOf(op: Op, sample: Sample, ins: readonly Tensor[]): Graph {
   const g = new GraphBuilder(op.name);
   const known = CONSTANT_INPUTS[op.name] ?? [];
   const values = ins.map((t, i) => (known.includes(i) ? g.constant(t) : g.input(`in${i}`, t.type)));
-  for (const v of g.applyAll(op, values, sample.attrs, "layer")) g.output(v);
+  for (const [i, v] of g.applyAll(op, values, sample.attrs, "layer").entries()) g.output(v, `y${i}`);
   return g.build();
 }
 

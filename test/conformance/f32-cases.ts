@@ -84,7 +84,18 @@ const resized = (
   attrs: { layout: "nhwc", size, nearest: "round_prefer_floor", ...attrs },
 });
 
+const batchNorm = (shape: readonly number[]): Sample => ({
+  ins: [f32(...shape), f32(shape.at(-1)!), f32(shape.at(-1)!)],
+  attrs: { layout: "nhwc", epsilon: 1e-5 },
+  tolerance: 2e-5,
+});
+
 export const CASES: Readonly<Record<string, readonly Sample[]>> = {
+  batch_norm_training: [
+    batchNorm([2, 20, 21, 16]),
+    batchNorm([1, 300, 30, 3]),
+    batchNorm([5, 7, 3, 70]),
+  ],
   conv_backward_weights: [
     weightGradient([2, 8, 8, 3], 16, [3, 3], { pad: 1 }),
     weightGradient([2, 9, 7, 5], 6, [3, 3], { pad: 1, stride: 2 }),
