@@ -1,5 +1,15 @@
 /** @file Maximum pooling in NHWC on f32 and bytes, 16 channels at a time. */
-import { add, binary, constant, KernelBuilder, max } from "../../kernel/build.ts";
+import {
+  add,
+  binary,
+  constant,
+  KernelBuilder,
+  lt,
+  max,
+  ne,
+  or,
+  select,
+} from "../../kernel/build.ts";
 import type { Expr, KType } from "../../kernel/ir.ts";
 import { maxPool } from "../../ops/nn/max-pool.ts";
 import { poolPlan } from "../../ops/nn/pool.ts";
@@ -8,6 +18,9 @@ import { storeFour } from "../gemm/byte-results.ts";
 import type { Byte } from "../gemm/i8-pack.ts";
 import { forEachBlock } from "../pool/nest.ts";
 import { definePrimitive, operandBytes } from "../primitive.ts";
+
+const NONE = constant("i32x4", 0);
+const NAN = constant("f32x4", Number.NaN);
 
 /** Registers of a block and what a maximum over nothing starts from. */
 interface Form {
@@ -55,14 +68,20 @@ export const maxPoolNhwc = definePrimitive({
             const best = Array.from({ length: width / lanes }, () =>
               k.reg("best", constant(type, lowest)),
             );
+            // A maximum that minds NaN takes eight instructions; remembering NaN apart takes three.
+            const unordered = type === "f32x4" ? best.map(() => k.reg("nan", NONE)) : [];
             eachTap((from) => {
               for (const [i, b] of best.entries()) {
-                k.set(b, larger(b, k.load(x, add(from, i * lanes), type)));
+                const v = k.let("v", k.load(x, add(from, i * lanes), type));
+                const nan = unordered[i];
+                k.set(b, nan === undefined ? larger(b, v) : select(lt(b, v), v, b));
+                if (nan !== undefined) k.set(nan, or(nan, ne(v, v)));
               }
             });
             for (const [i, b] of best.entries()) {
+              const nan = unordered[i];
               if (type === "i32x4") storeFour(k, y, to, b, dtype as Byte);
-              else k.store(y, add(to, i * lanes), b);
+              else k.store(y, add(to, i * lanes), nan === undefined ? b : select(nan, NAN, b));
             }
           });
           const operands = [
