@@ -67,8 +67,11 @@ function compileModel(path: string, options: Options): void {
   const compiled = compile(options.clean ? cleanGraph(graph) : graph, selection);
   const { program } = compiled;
   const explanation = options.explain === true ? compiled.explain() : null;
-  const { files, sizes, arenaBytes } =
+  const { files, sizes, arenaBytes, threads } =
     options.target === "c" ? asC(program, options) : asWasm(program, options);
+  if (options.threads === true && threads === false) {
+    io.note("the model is too small to gain from threads: it will run on one");
+  }
   const written = options.dryRun
     ? [...files.keys()].map((name) => `${options.out}/${name}`)
     : writeFiles(options.out, files);
@@ -109,6 +112,8 @@ interface Compiled {
   readonly sizes: Sizes;
   /** Activations and scratch; in C also decoded weights. */
   readonly arenaBytes: number;
+  /** Whether several threads can run it, where that is known. */
+  readonly threads?: boolean;
 }
 
 function gzipBytes(files: Compiled["files"]): number {
@@ -130,7 +135,7 @@ function asWasm(program: Program, options: Options): Compiled {
     total: module.wasm.length + (module.weights?.length ?? 0),
     gzip: gzipBytes(files),
   };
-  return { files, sizes, arenaBytes: program.arenaBytes };
+  return { files, sizes, arenaBytes: program.arenaBytes, threads: module.threads };
 }
 
 /** Sizes are those of the text: what it compiles to depends on the compiler. */

@@ -4,8 +4,9 @@ import { spawnSync } from "node:child_process";
 import { createRequire, syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Worker } from "node:worker_threads";
+import { build } from "esbuild";
 import { binary, KernelBuilder } from "../../src/kernel/build.ts";
 import type { Program } from "../../src/kernel/program.ts";
 import { splitKernel } from "../../src/kernel/split.ts";
@@ -171,7 +172,7 @@ test("what cannot have threads says so", async (t) => {
   assert.equal(small.threads, false);
   assert.equal(shareProgram(smallProgram()), null);
   const model = await instantiateModel(small.wasm, undefined, undefined, { threads: 2 });
-  assert.match(model.note!, /no code for threads: compile it with threads/);
+  assert.match(model.note!, /no code for threads: it is too small/);
   assert.equal(model.threads, 1);
   model.run(smallFeeds().map((f) => f.data as Float32Array));
   Object.defineProperty(globalThis, "crossOriginIsolated", { value: false, configurable: true });
@@ -206,6 +207,32 @@ console.log(JSON.stringify({ threads: [one.threads, two.threads], equal, keys: O
     const got = runBeside(t, script, options);
     const keys = ["threads", "close", "variant", "memory", "inputs", "outputs", "run"];
     assert.deepEqual(got, { threads: [1, 3], equal: 0, keys });
+  }
+});
+
+test("threads survive bundling and minification, of artefacts and of their writer", async (t) => {
+  const common = { bundle: true, minify: true, write: false, format: "esm" } as const;
+  for (const keepNames of [false, true]) {
+    const writer = await build({
+      ...{ ...common, keepNames, platform: "browser" },
+      entryPoints: [fileURLToPath(new URL("../../src/targets/wasm/artefact.ts", import.meta.url))],
+    });
+    const folder = writeFiles(t, [["writer.js", writer.outputFiles[0]!.text]]);
+    const bundled = (await import(pathToFileURL(join(folder, "writer.js")).href)) as {
+      writeArtefact: typeof writeArtefact;
+    };
+    const { files } = bundled.writeArtefact(threadedProgram(), { threads: true, inline: true });
+    const contents = files.get("model.js") as string;
+    const artefact = await build({ ...common, keepNames, stdin: { contents, loader: "js" } });
+    const got = writeFiles(t, [["model.js", artefact.outputFiles[0]!.text]]);
+    const { load } = (await import(pathToFileURL(join(got, "model.js")).href)) as {
+      load: (...args: unknown[]) => Promise<ModelInstance>;
+    };
+    const model = await load(undefined, undefined, { threads: 2 });
+    assert.deepEqual([model.threads, model.note], [2, undefined]);
+    const x = threadedFeed().data as Float32Array;
+    assert.deepEqual(model.run({ x }), (await load()).run({ x }));
+    model.close();
   }
 });
 

@@ -66,6 +66,7 @@ function javaScript(
   module: WasmModule,
   fileName: string,
   inline: boolean,
+  threads: boolean,
 ): string {
   const url = (extension: string): string =>
     `new URL(${JSON.stringify(`./${fileName}.${extension}`)}, import.meta.url)`;
@@ -73,7 +74,6 @@ function javaScript(
     ? `Uint8Array.from(atob("${base64(module.wasm)}"), (c) => c.charCodeAt(0))`
     : url("wasm");
   const weights = module.weights === undefined ? "undefined" : url("bin");
-  const threads = module.threads;
   return `/**
  * ${inComment(program.name)}, compiled by tersor.
 ${describePorts("input", program.inputs)}${describePorts("output", program.outputs)} */
@@ -158,8 +158,7 @@ const LOAD_OPTIONS = `export interface LoadOptions {
 
 `;
 
-function declarations(program: Program, module: WasmModule): string {
-  const { threads } = module;
+function declarations(program: Program, module: WasmModule, threads: boolean): string {
   const weights = "\n  weights?: Source | Promise<Source>,";
   const beside = module.weights === undefined ? threads && "\n  weights?: undefined," : weights;
   return `/** Inputs by name. f16 and bf16 are passed as their bits, bool as 0 and 1. */
@@ -210,10 +209,11 @@ export function load(
 export function writeArtefact(program: Program, options: ArtefactOptions = {}): Artefact {
   const { inline = false, fileName = "model", ...moduleOptions } = options;
   const module = emitModule(program, moduleOptions);
+  const threads = (moduleOptions.threads ?? false) !== false;
   const files = new Map<string, Uint8Array | string>();
   if (!inline) files.set(`${fileName}.wasm`, module.wasm);
-  files.set(`${fileName}.js`, javaScript(program, module, fileName, inline));
-  files.set(`${fileName}.d.ts`, declarations(program, module));
+  files.set(`${fileName}.js`, javaScript(program, module, fileName, inline, threads));
+  files.set(`${fileName}.d.ts`, declarations(program, module, threads));
   if (module.weights !== undefined) files.set(`${fileName}.bin`, module.weights);
   return { files, module };
 }

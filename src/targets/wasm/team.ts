@@ -36,7 +36,7 @@ interface Crew {
 /** Why this model cannot have threads here, or "". */
 function obstacle({ custom }: Sections): string {
   if (!custom.has("tersor.threads")) {
-    return "the model has no code for threads: compile it with threads (small models get none)";
+    return "the model has no code for threads: it is too small, or was compiled without them";
   }
   const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
   if (typeof SharedArrayBuffer === "undefined" || isolated === false) {
