@@ -15,7 +15,7 @@ import { mergeEntries, type ProfileEntry, printProfile } from "../src/select/pro
 import { median } from "../src/util/math.ts";
 import { layerGraph } from "./layer-text.ts";
 import { geometricMean } from "./results.ts";
-import { measuredPick, modelPick, type TimedLayer, timeLayer } from "./time-layer.ts";
+import { HOPELESS, measuredPick, modelPick, type TimedLayer, timeLayer } from "./time-layer.ts";
 
 const SHAPES = fileURLToPath(new URL("./shapes/", import.meta.url));
 
@@ -60,6 +60,8 @@ interface LayerReport {
   readonly files: readonly string[];
   /** Fastest first; those that were too slow to measure are left out. */
   readonly candidates: readonly CandidateReport[];
+  /** How many were too slow to measure. */
+  readonly hopeless: number;
   readonly pick: string;
   /** Without any measurement on this machine. */
   readonly modelPick: string;
@@ -104,6 +106,7 @@ function reportOf(
     line,
     files,
     candidates: candidates.sort((a, b) => a.leastNs - b.leastNs),
+    hopeless: layer.candidates.length - timed.length,
     pick: pick.name,
     modelPick: model.name,
     excess: excess(pick),
@@ -124,6 +127,8 @@ function print(layer: LayerReport): void {
     ];
     console.log(`${spread} ${rate.padStart(14)}  ${c.name} ${marks.join(" ")}`.trimEnd());
   }
+  if (layer.hopeless > 0)
+    console.log(`  ${layer.hopeless} more, ${HOPELESS} times slower or worse`);
 }
 
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;

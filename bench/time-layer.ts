@@ -26,11 +26,12 @@ export interface TimeOptions {
   readonly rounds: number;
   /** Milliseconds for a candidate in one round. */
   readonly sliceMs: number;
-  /** A candidate that takes this many times as long as another is not measured any further; default 4. */
+  /** A candidate that takes this many times as long as another is not measured any further. */
   readonly hopeless?: number;
 }
 
-const HOPELESS = 4;
+/** The default of `hopeless`. */
+export const HOPELESS = 4;
 const FIRST_RUNS = 3;
 
 interface Contender {
