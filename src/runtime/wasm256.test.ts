@@ -41,18 +41,9 @@ test("a wide session computes what the graph says and leaves the flags as they w
   session.close();
 });
 
-// Before the other test: an engine keeps the code it has compiled for the same bytes.
 test("an engine that ignores the flag is refused with what to do", async () => {
   await assert.rejects(
     checkWide(() => {}),
     (e: unknown) => e instanceof UserError && e.code === "E_TARGET" && /factor/.test(e.message),
   );
-});
-
-test("products gain from it on x64", async (t) => {
-  if (process.arch !== "x64") {
-    t.diagnostic(`not run: the re-vectoriser is for x64, this is ${process.arch}`);
-    return;
-  }
-  await checkWide(setFlagsFromString);
 });
