@@ -1,6 +1,6 @@
 /**
  * @file The C file beside a model that runs its steps on a team of threads. All threads walk all steps and meet
- * after each: they spin for a while, then sleep. Nothing of it is in the portable model.
+ * after each: they spin for a while, yield, then sleep. Nothing of it is in the portable model.
  */
 
 import { MOST_THREADS } from "../targets/c/emit.ts";
@@ -40,15 +40,21 @@ static int64_t nanoseconds(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Waits until the gate has been opened more than \`seen\` times; spins for \`spin\` nanoseconds first. */
+/*
+ * Waits until the gate has been opened more than \`seen\` times. Looks again and again at first; then lets others
+ * use the core meanwhile, as the thread waited for may be one of them; sleeps after \`spin\` nanoseconds.
+ */
 static void gate_wait(struct gate *g, int seen, int64_t spin) {
   const int64_t start = nanoseconds();
+  int64_t waited = 0;
   do {
     for (int i = 0; i < 64; i++) {
       if (gate_count(g) != seen) return;
       relax();
     }
-  } while (nanoseconds() - start < spin);
+    waited = nanoseconds() - start;
+    if (waited > SPIN_ALONE) sched_yield();
+  } while (waited < spin);
   __atomic_add_fetch(&g->sleepers, 1, __ATOMIC_SEQ_CST);
   pthread_mutex_lock(&g->lock);
   while (gate_count(g) == seen) pthread_cond_wait(&g->changed, &g->lock);
@@ -168,12 +174,14 @@ export const teamText = (shared: readonly boolean[]): string => `#define _GNU_SO
 #include "model.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define MAX_THREADS ${MOST_THREADS}
-/* Nanoseconds to spin before sleeping: between steps, and between inferences. */
-#define SPIN_STEP 200000
+/* Nanoseconds to spin: without yielding, between steps, and between inferences. */
+#define SPIN_ALONE 4000
+#define SPIN_STEP 100000
 #define SPIN_START 50000
 
 /* Which steps all threads share; the first thread runs the others alone. */
