@@ -24,8 +24,14 @@ export interface SharedProgram {
 /** Scratch of different threads keeps this distance, so that they do not share cache lines. */
 const LINE = 128;
 
-/** Operations of an inference below which waking other threads takes longer than they save. */
-const LEAST_PROGRAM = 400_000;
+/** Operations of an inference, about a third of a millisecond, below which waking threads costs more than they save. */
+const LEAST_PROGRAM = 4_000_000;
+
+/** Whether an inference has enough work that threads can share. */
+export function worthThreads(program: Program): boolean {
+  const shared = program.kernels.map((k) => (worthSharing(k) ? effortOf(k) : 0));
+  return program.steps.reduce((sum, c) => sum + shared[c.kernel]!, 0) >= LEAST_PROGRAM;
+}
 
 function scratchOf(kernel: Kernel): { readonly offsets: Scratch; readonly bytes: number } {
   let bytes = 0;
@@ -44,11 +50,7 @@ function scratchOf(kernel: Kernel): { readonly offsets: Scratch; readonly bytes:
  */
 export function shareProgram(program: Program, all = false): SharedProgram | null {
   const splits = program.kernels.map((k) => (all || worthSharing(k) ? splitKernel(k) : null));
-  const effort = program.steps.reduce(
-    (sum, c) => sum + (splits[c.kernel] === null ? 0 : effortOf(program.kernels[c.kernel]!)),
-    0,
-  );
-  if (all ? splits.every((k) => k === null) : effort < LEAST_PROGRAM) return null;
+  if (all ? splits.every((k) => k === null) : !worthThreads(program)) return null;
   const whole = (c: Call): Call =>
     splits[c.kernel] === null ? c : { ...c, args: [...c.args, 0, 1] };
   const places = splits.map((k) => (k === null ? null : scratchOf(k)));

@@ -121,7 +121,7 @@ test("artefacts run in Chromium as in Node", async (t) => {
 /** Runs the model on one thread and on the number in the page's address; the results must be equal. */
 const THREADS_SCRIPT = `import { load } from "./model.js";
 try {
-  const x = new Float32Array(32 * 32 * 16).map((_, i) => (i % 17) / 8 - 1);
+  const x = new Float32Array(48 * 48 * 16).map((_, i) => (i % 17) / 8 - 1);
   const one = (await load()).run({ x }).y;
   const model = await load(undefined, undefined, { threads: Number(location.hash.slice(1)) });
   let equal = true;

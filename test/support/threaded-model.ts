@@ -30,17 +30,17 @@ const CONV = {
 /** Convolutions, one of them depthwise, a pool and a fully connected layer. Input "x", output "y". */
 export function threadedGraph(): Graph {
   const g = new GraphBuilder("threaded");
-  const x = g.input("x", tensorType("f32", [1, 32, 32, 16]));
+  const x = g.input("x", tensorType("f32", [1, 48, 48, 16]));
   const weights = (seed: number, ...shape: number[]) => g.constant(random(seed, shape));
-  const a = g.apply(conv, [x, weights(1, 48, 3, 3, 16)], { ...CONV, groups: 1 }, "a");
-  const b = g.apply(conv, [a, weights(2, 48, 3, 3, 1)], { ...CONV, groups: 48 }, "b");
-  const c = g.apply(conv, [b, weights(3, 48, 3, 3, 48)], { ...CONV, groups: 1 }, "c");
-  const window = { kernel: [32, 32], stride: [1, 1], padBegin: [0, 0], padEnd: [0, 0] };
+  const a = g.apply(conv, [x, weights(1, 64, 3, 3, 16)], { ...CONV, groups: 1 }, "a");
+  const b = g.apply(conv, [a, weights(2, 64, 3, 3, 1)], { ...CONV, groups: 64 }, "b");
+  const c = g.apply(conv, [b, weights(3, 64, 3, 3, 64)], { ...CONV, groups: 1 }, "c");
+  const window = { kernel: [48, 48], stride: [1, 1], padBegin: [0, 0], padEnd: [0, 0] };
   const p = g.apply(averagePool, [c], { layout: "nhwc", ...window }, "pool");
-  g.output(g.apply(linear, [p, weights(4, 10, 48)], {}, "head"), "y");
+  g.output(g.apply(linear, [p, weights(4, 10, 64)], {}, "head"), "y");
   return g.build();
 }
 
 export const threadedProgram = (): Program => compile(threadedGraph()).program;
 
-export const threadedFeed = (seed = 1): Tensor => random(seed, [1, 32, 32, 16]);
+export const threadedFeed = (seed = 1): Tensor => random(seed, [1, 48, 48, 16]);

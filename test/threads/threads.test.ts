@@ -57,7 +57,7 @@ for (const [name, read, shape] of MODELS) {
     const alone = await createSession(program);
     const want = outputs(alone, feeds);
     for (const threads of [2, 3, 4]) {
-      const session = await createSession(program, { threads });
+      const session = await createSession(program, { threads, share: "all" });
       assert.equal(session.threads, threads, session.note);
       for (let i = 0; i < 3; i++) assert.deepEqual(outputs(session, feeds), want);
       session.close();
@@ -187,7 +187,7 @@ test("what cannot have threads says so", async (t) => {
 function runBeside(t: TestContext, script: string, options = {}): Record<string, unknown> {
   const { files } = writeArtefact(threadedProgram(), { threads: true, ...options });
   const head =
-    'import { load } from "./model.js";\nconst x = new Float32Array(32 * 32 * 16).fill(1);\n';
+    'import { load } from "./model.js";\nconst x = new Float32Array(48 * 48 * 16).fill(1);\n';
   const directory = writeFiles(t, [...files, ["main.mjs", head + script]]);
   const main = pathToFileURL(join(directory, "main.mjs")).pathname;
   const done = spawnSync(process.execPath, [main], { encoding: "utf8", timeout: 60000 });
