@@ -9,6 +9,7 @@ import { convF32Spmm } from "./conv/f32-spmm.ts";
 import { convF32Winograd } from "./conv/f32-winograd.ts";
 import { convI8Depthwise } from "./conv/i8-depthwise.ts";
 import { convI8DepthwisePairs } from "./conv/i8-depthwise-pairs.ts";
+import { convI8DepthwiseWide } from "./conv/i8-depthwise-wide.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
 import { convI8Winograd } from "./conv/i8-winograd.ts";
 import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
@@ -18,12 +19,15 @@ import { linearI8Gemm } from "./linear/i8-gemm.ts";
 import { lutI8HardSwish } from "./lut/i8-hard-swish.ts";
 import { matmulF32 } from "./matmul/f32.ts";
 import { maxPoolNhwc } from "./max-pool/nhwc.ts";
+import { layerNormRows, rmsNormRows } from "./norm/f32-rows.ts";
 import type { Primitive } from "./primitive.ts";
+import { reduceMeanColumns, reduceSumColumns } from "./reduce/f32-columns.ts";
 import { resizeNhwc } from "./resize/nhwc.ts";
 
 export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   conv: [
     convF32Depthwise,
+    convI8DepthwiseWide,
     convI8DepthwisePairs,
     convI8Depthwise,
     convF32Gemm,
@@ -39,6 +43,10 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   average_pool: [averagePoolF32, averagePoolBytes],
   lut: [lutI8HardSwish],
   max_pool: [maxPoolNhwc],
+  layer_norm: [layerNormRows],
+  rms_norm: [rmsNormRows],
+  reduce_mean: [reduceMeanColumns],
+  reduce_sum: [reduceSumColumns],
   resize: [resizeNhwc],
   matmul: [matmulF32],
   linear: [linearF32Gemm, linearI8Gemm, linearF32Blocks],

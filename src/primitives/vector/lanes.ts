@@ -1,5 +1,5 @@
 /** @file Exchanges lanes between f32x4 registers. */
-import { add, type KernelBuilder, shuffle } from "../../kernel/build.ts";
+import { add, extract, type KernelBuilder, shuffle } from "../../kernel/build.ts";
 import type { Expr } from "../../kernel/ir.ts";
 
 const LOW = [0, 4, 1, 5];
@@ -14,6 +14,12 @@ export function transpose4(k: KernelBuilder, rows: readonly Expr[]): readonly Ex
     k.let("t", shuffle(b!, d!, HIGH)),
   ];
   return round(round(rows));
+}
+
+/** The sum of the lanes, in pairs. */
+export function sumLanes(k: KernelBuilder, v: Expr): Expr {
+  const halves = k.let("h", add(v, shuffle(v, v, [2, 3, 0, 1])));
+  return add(extract(halves, 0), extract(halves, 1));
 }
 
 /** The sums of the lanes of four vectors, one vector. */
