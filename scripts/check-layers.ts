@@ -26,6 +26,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   "src/runtime": 6,
   "src/pipeline.ts": 6.5,
   "src/profile": 6.7,
+  "src/train": 6.7,
   "src/optimize": 6.8,
   "src/report": 6.9,
   "src/native": 6.95,

@@ -9,6 +9,7 @@ import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
 import { cleanup, type RunPassesOptions, runPasses, toExchange, toTarget } from "./passes/index.ts";
 import { type CompileResult, compileGraph } from "./plan/compile.ts";
+import type { StatePair } from "./plan/state.ts";
 import { type Capabilities, WASM } from "./primitives/capabilities.ts";
 import { primitives } from "./primitives/index.ts";
 import { type CostModel, coefficientsFor, costModel } from "./select/costs.ts";
@@ -72,6 +73,8 @@ export interface CompileModelOptions extends RunPassesOptions {
   readonly pins?: readonly Pin[];
   /** What the plan may take at most; code is that of the WebAssembly module. */
   readonly limits?: SizeLimits;
+  /** What one run leaves for the next, by the names of inputs and outputs. */
+  readonly state?: readonly StatePair[];
 }
 
 export interface CompiledModel extends CompileResult {
@@ -113,6 +116,7 @@ function compileAt(
   const compiled = compileGraph(target, {
     primitives,
     caps,
+    ...(options.state && { state: options.state }),
     select: (network) => {
       chosen.optimum = selectOptimal(network, { costs, pins, ...priced });
       return chosen.optimum.selection;

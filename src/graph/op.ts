@@ -95,12 +95,19 @@ export interface Op<A extends Attrs = Attrs> {
   permute?(attrs: A, perm: readonly number[], ins: readonly TensorType[]): A | null;
   /** Output 0 may share the memory of this input: each element is read before it is written. */
   inPlace?(ins: readonly TensorType[], attrs: A, outs: readonly TensorType[]): number | null;
+  /**
+   * With these attributes every element of the result is one of the first input's, of whatever type: quantised
+   * values pass as they are, though the op is of class "float".
+   */
+  moves?(attrs: A): boolean;
   /** The output is the first input's memory unchanged (reshape). */
   readonly view?: boolean;
   /** A unary element-wise function on f32, by its name in src/ops/scalar.ts: can be fused as an activation. */
   readonly scalar?: string;
   /** What the op can compute on the way out: attribute `act`, or a residual as its fourth input. */
   readonly fuses?: { readonly act?: boolean; readonly residual?: boolean };
+  /** Positions of the inputs that hold learned parameters when they are constants: what training changes. */
+  readonly parameters?: readonly number[];
   readonly samples: readonly Sample<A>[];
 }
 

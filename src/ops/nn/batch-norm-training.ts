@@ -170,6 +170,7 @@ const EPSILON = 1e-5;
 
 export const batchNormTraining = defineOp<BatchNormTrainingAttrs>({
   name: "batch_norm_training",
+  parameters: [1, 2],
   quant: "none",
   infer: (ins, { layout }) => {
     checkCount(ins, 3, 3);

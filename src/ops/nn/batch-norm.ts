@@ -150,6 +150,7 @@ const samples: readonly Sample<BatchNormAttrs>[] = [
 
 export const batchNorm = defineOp<BatchNormAttrs>({
   name: "batch_norm",
+  parameters: [1, 2],
   quant: "float",
   infer: inferBatchNorm,
   axes: (ins, { layout }) => {

@@ -292,6 +292,7 @@ const samples: readonly Sample<ConvTransposeAttrs>[] = [
 
 export const convTranspose = defineOp<ConvTransposeAttrs>({
   name: "conv_transpose",
+  parameters: [1, 2],
   quant: "float",
   infer: inferConvTranspose,
   eval: evalConvTranspose,

@@ -101,6 +101,7 @@ function convAxes(ins: readonly TensorType[], attrs: ConvAttrs): string | null {
 
 export const conv = defineOp<ConvAttrs>({
   name: "conv",
+  parameters: [1, 2],
   quant: "integer",
   infer: inferConv,
   axes: convAxes,

@@ -132,6 +132,7 @@ const samples: readonly Sample<InstanceNormAttrs>[] = [
 
 export const instanceNorm = defineOp<InstanceNormAttrs>({
   name: "instance_norm",
+  parameters: [1, 2],
   quant: "float",
   infer: inferInstanceNorm,
   eval: evalInstanceNorm,

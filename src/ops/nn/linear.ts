@@ -109,6 +109,7 @@ const samples: readonly Sample<LinearAttrs>[] = [
 
 export const linear = defineOp<LinearAttrs>({
   name: "linear",
+  parameters: [1, 2],
   quant: "integer",
   infer: inferLinear,
   axes: (ins) => {

@@ -233,6 +233,7 @@ const samples: readonly Sample<MatmulAttrs>[] = [
 
 export const matmul = defineOp<MatmulAttrs>({
   name: "matmul",
+  parameters: [0, 1],
   quant: "integer",
   infer: inferMatmul,
   axes: matmulAxes,

@@ -154,6 +154,7 @@ export const resize = defineOp<ResizeAttrs>({
   },
   eval: evalResize,
   lower: lowerResize,
+  moves: ({ mode, coordinates }) => mode === "nearest" && coordinates !== "tf_crop_and_resize",
   permute: (attrs, perm) => {
     const p = permuteLayout(attrs.layout, perm);
     if (p === null) return null;

@@ -109,6 +109,7 @@ function rowNorm(
 ): Op<RowNormAttrs> {
   return defineOp<RowNormAttrs>({
     name,
+    parameters: [1, 2],
     quant: "float",
     infer: (ins, { axis }) => inferRowNorm(ins, axis, most),
     eval: (ins, attrs, outs) => evalRowNorm(ins, attrs, outs, centre),

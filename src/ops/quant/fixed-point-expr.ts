@@ -1,6 +1,6 @@
 /**
  * @file src/tensor/fixed-point.ts as kernel IR: the same results, bit for bit, for i32 and for
- * i32x4 by 64-bit arithmetic. Used by every operator with the arithmetic "tflite".
+ * vectors of it by 64-bit arithmetic. Used by every operator with the arithmetic "tflite".
  */
 import {
   add,
@@ -11,12 +11,14 @@ import {
   extmul,
   i32,
   i64,
+  lanes,
   max,
   mul,
+  select,
   shuffle,
   sub,
 } from "../../kernel/build.ts";
-import { type Expr, isVector, type KType } from "../../kernel/ir.ts";
+import { type Expr, type Half, isVector, type KType, lanesOf } from "../../kernel/ir.ts";
 import type { FixedPoint, Ties } from "../../tensor/fixed-point.ts";
 
 const lift = (e: ExprLike): Expr => (typeof e === "number" ? i32(e) : e);
@@ -34,8 +36,8 @@ function roundProduct(product: Expr, right: number, ties: Ties): Expr {
 }
 
 /**
- * multiplyByQuantizedMultiplier of an i32 or i32x4 expression. `x` is used more than once for
- * vectors: pass a variable. The result is i32 or i32x4.
+ * multiplyByQuantizedMultiplier of an i32 or vector of i32. `x` is used more than once for
+ * vectors: pass a variable. The result has the type of `x`.
  */
 export function mulByFixedPoint(x: Expr, m: FixedPoint, ties: Ties = "away"): Expr {
   const right = Math.max(0, -m.shift);
@@ -44,27 +46,42 @@ export function mulByFixedPoint(x: Expr, m: FixedPoint, ties: Ties = "away"): Ex
     const product = mul(cast("i64", "extend_s", shifted), i64(BigInt(m.multiplier)));
     return cast("i32", "wrap", roundProduct(product, right, ties));
   }
-  return mulLanes(shifted, constant("i32x4", m.multiplier), right, ties);
+  return mulLanes(shifted, constant(x.type, m.multiplier), right, ties);
 }
 
-/** i32x4 times i32x4 multipliers with one right shift for all lanes; `x` is used twice. */
+/** Vectors of i32 times multipliers with one right shift for all lanes; `x` is used twice. */
 export function mulLanes(x: Expr, multiplier: Expr, right: number, ties: Ties): Expr {
-  // 2^62 makes every product non-negative, so that a logical shift does: engines lack an arithmetic one.
-  const half = (part: "low" | "high"): Expr => {
-    const product = extmul("i64x2", part, x, multiplier);
-    const sum = add(product, constant("i64x2", (1n << 62n) + (1n << 30n)));
-    return cast("i32x4", "bits", binary("shr_u", sum, i32(31)));
-  };
-  const words = shuffle(half("low"), half("high"), [0, 2, 4, 6]);
-  return divideLanes(binary("xor", words, constant("i32x4", -2147483648)), right, ties);
+  const long: KType = `i64x${lanesOf(x.type) / 2}`;
+  const sum = (part: Half): Expr =>
+    add(extmul(long, part, x, multiplier), constant(long, 1n << 30n));
+  // Bits 31 to 62 are the result, and the shift may be logical: engines lack an arithmetic one.
+  const words = (part: Half): Expr => cast(x.type, "bits", binary("shr_u", sum(part), i32(31)));
+  if (lanesOf(x.type) <= 4) {
+    return divideLanes(shuffle(words("low"), words("high"), everySecond(x.type, 0)), right, ties);
+  }
+  const upper = cast(x.type, "bits", binary("shl", sum("odd"), i32(1)));
+  const odd = Array.from({ length: lanesOf(x.type) }, (_, i) => (i % 2 === 0 ? 0 : -1));
+  return divideLanes(select(lanes(x.type, odd), upper, words("even")), right, ties);
 }
 
-/** Rounding right shift of i32x4. */
+/** Rounding right shift of vectors, halves up, lane by lane by `count`, which is at least 1. */
+export function shiftEachLane(x: Expr, count: Expr): Expr {
+  const one = constant(x.type, 1);
+  // The last step halves, where adding one could overflow.
+  const twice = binary("shr", x, sub(count, one));
+  return add(binary("shr", twice, i32(1)), binary("and", twice, one));
+}
+
+/** Every second lane of two vectors of `type`, from the first (0) or the second (1). */
+export const everySecond = (type: KType, from: 0 | 1): number[] =>
+  Array.from({ length: lanesOf(type) }, (_, i) => 2 * i + from);
+
+/** Rounding right shift of vectors. */
 function divideLanes(x: Expr, right: number, ties: Ties): Expr {
   if (right === 0) return x;
   const mask = 2 ** right - 1;
-  const remainder = binary("and", x, constant("i32x4", mask));
-  const half = constant("i32x4", mask >>> 1);
+  const remainder = binary("and", x, constant(x.type, mask));
+  const half = constant(x.type, mask >>> 1);
   const threshold = ties === "up" ? half : sub(half, binary("shr", x, i32(31)));
   // A true comparison is -1 in every lane.
   return sub(binary("shr", x, i32(right)), binary("gt", remainder, threshold));

@@ -23,7 +23,7 @@ import {
   sub,
   withElem,
 } from "../../kernel/build.ts";
-import { type Expr, isVector } from "../../kernel/ir.ts";
+import { type Expr, isVector, type KType, lanesOf } from "../../kernel/ir.ts";
 import { DTYPES, type DType } from "../../tensor/dtype.ts";
 import {
   type FixedPoint,
@@ -34,7 +34,13 @@ import type { QuantParams } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
 import { clamp, roundHalfEven } from "../../util/math.ts";
 import { SCALARS } from "../scalar.ts";
-import { mulByFixedPoint, mulByFixedPointDynamic, mulLanes } from "./fixed-point-expr.ts";
+import {
+  everySecond,
+  mulByFixedPoint,
+  mulByFixedPointDynamic,
+  mulLanes,
+  shiftEachLane,
+} from "./fixed-point-expr.ts";
 
 /** Numbers a kernel needs at run time: one for the whole tensor, or one per output channel. */
 export interface RequantTable {
@@ -61,6 +67,8 @@ export interface RequantRule {
    * The same for an i32x4 accumulator; null when lanes cannot express it (shifts too far apart).
    */
   readonly vectorTables: readonly RequantTable[] | null;
+  /** The same for more than four lanes, which targets can shift one by one. */
+  readonly wideTables: readonly RequantTable[] | null;
   /**
    * Clamped result, i32 or i32x4 like `acc`; integers above 8 bits are not narrowed. `acc` and the
    * parameters are used more than once: pass variables or constants.
@@ -153,6 +161,7 @@ function floatRule(multiplier: readonly number[], common: Common): RequantRule {
     },
     tables,
     vectorTables: tables,
+    wideTables: tables,
     expr: (acc, params) => {
       const bits = roundedBits(acc, params[0]!);
       // Outside +-2^22 the bits stay ordered as integers, so that the clamp gives the right bound.
@@ -187,6 +196,8 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
   const bits = Math.min(...rights) === 0 ? 30 : 31;
   // Right shifts that the upper words of products by powers of two do.
   const upper = Math.max(...shifts) <= -2;
+  // Lanes that are shifted one by one need a shift to the right.
+  const shiftable = Math.min(...rights) >= 1;
   const finish = (scaled: Expr): Expr => {
     const type = scaled.type;
     // The scaled accumulator may lie near the ends of i32: clamp before adding the zero point.
@@ -197,10 +208,24 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
     const [m, a, b] = params as [Expr, Expr, Expr];
     if (uniform) return mulByUniform(acc, m, shifts[0]!);
     if (!isVector(acc.type)) return mulByFixedPointDynamic(acc, m, a, "up");
+    if (lanesOf(acc.type) > 4 && shiftable) {
+      return shiftEachLane(mulLanes(acc, m, 0, "up"), a);
+    }
     return upper
       ? upperWords(mulLanes(acc, m, 0, "up"), a)
       : shiftLanes(mulLanes(mul(acc, a), m, 0, "up"), b, bits);
   };
+  const vectorTables: readonly RequantTable[] | null = uniform
+    ? [mantissa]
+    : upper
+      ? [mantissa, { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (32 - r)) }]
+      : Math.max(...rights) > bits
+        ? null
+        : [
+            mantissa,
+            { name: "left", dtype: "i32", values: shifts.map((s) => 2 ** Math.max(0, s)) },
+            { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (bits - r)) },
+          ];
   return {
     ...common,
     multiplier,
@@ -210,17 +235,11 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
       return clamp(multiplyByQuantizedMultiplier(acc, m, "up") + zero, lo, hi);
     },
     tables: uniform ? [mantissa] : [mantissa, { name: "shift", dtype: "i32", values: shifts }],
-    vectorTables: uniform
-      ? [mantissa]
-      : upper
-        ? [mantissa, { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (32 - r)) }]
-        : Math.max(...rights) > bits
-          ? null
-          : [
-              mantissa,
-              { name: "left", dtype: "i32", values: shifts.map((s) => 2 ** Math.max(0, s)) },
-              { name: "right", dtype: "i32", values: rights.map((r) => 2 ** (bits - r)) },
-            ],
+    vectorTables,
+    wideTables:
+      uniform || !shiftable
+        ? vectorTables
+        : [mantissa, { name: "right", dtype: "i32", values: rights }],
     expr: (acc, params) => finish(scale(acc, params)),
     loose: (acc, params) => add(scale(acc, params), constant(acc.type, zero)),
   };
@@ -236,23 +255,28 @@ function mulByUniform(acc: Expr, mantissa: Expr, shift: number): Expr {
   return mulLanes(shifted, mantissa, Math.max(0, -shift), "up");
 }
 
-/** Rounding right shift of i32x4, halves up: by 32 - log2(factor), lane by lane. */
+/** Rounding right shift of vectors, halves up: by 32 - log2(factor), lane by lane. */
 function upperWords(x: Expr, factor: Expr): Expr {
+  const long = longOf(x.type);
   const half = (part: "low" | "high"): Expr =>
-    cast("i32x4", "bits", add(extmul("i64x2", part, x, factor), constant("i64x2", 1n << 31n)));
-  return shuffle(half("low"), half("high"), [1, 3, 5, 7]);
+    cast(x.type, "bits", add(extmul(long, part, x, factor), constant(long, 1n << 31n)));
+  return shuffle(half("low"), half("high"), everySecond(x.type, 1));
 }
 
-/** Rounding right shift of i32x4, halves up: by bits - log2(factor), lane by lane. */
+/** The 64-bit products of half of the lanes. */
+const longOf = (type: KType): KType => `i64x${lanesOf(type) / 2}`;
+
+/** Rounding right shift of vectors, halves up: by bits - log2(factor), lane by lane. */
 function shiftLanes(x: Expr, factor: Expr, bits: number): Expr {
+  const long = longOf(x.type);
   const half = (part: "low" | "high"): Expr => {
-    const p = extmul("i64x2", part, x, factor);
+    const p = extmul(long, part, x, factor);
     // 2^62 keeps the sum non-negative, so that a logical shift does; its share is taken off below.
-    const sum = add(p, constant("i64x2", (1n << 62n) + (1n << BigInt(bits - 1))));
-    return cast("i32x4", "bits", binary("shr_u", sum, constant("i32", bits)));
+    const sum = add(p, constant(long, (1n << 62n) + (1n << BigInt(bits - 1))));
+    return cast(x.type, "bits", binary("shr_u", sum, constant("i32", bits)));
   };
-  const words = shuffle(half("low"), half("high"), [0, 2, 4, 6]);
-  return sub(words, constant("i32x4", (2 ** (62 - bits)) | 0));
+  const words = shuffle(half("low"), half("high"), everySecond(x.type, 0));
+  return sub(words, constant(x.type, (2 ** (62 - bits)) | 0));
 }
 
 /** The parameter for a table of one value, in the lanes of `acc`. */

@@ -31,6 +31,7 @@ export function around(shape: readonly number[], axis: number) {
 
 export const gather = defineOp<GatherAttrs>({
   name: "gather",
+  parameters: [0],
   quant: "same",
   infer(ins, { axis }) {
     expectInputs(ins, 2);
