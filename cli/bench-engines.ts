@@ -69,7 +69,7 @@ const onnxRuntime = (name: OrtName): Engine => ({
 
 const TABLE = {
   tersor: { maxThreads: 256, load: compiled("wasm") },
-  "tersor-256": { maxThreads: 1, load: compiled("wasm256") },
+  "tersor-256": { maxThreads: 256, load: compiled("wasm256") },
   native: { maxThreads: 256, load: compiled("native") },
   interpreter: { maxThreads: 1, load: loadInterpreter },
   "onnxruntime-web": onnxRuntime("onnxruntime-web"),

@@ -33,7 +33,8 @@ export async function openTarget(name: TargetName): Promise<Target> {
   if (name === "wasm") return WASM_TARGET;
   if (name === "wasm256") {
     await checkWide(setFlagsFromString);
-    const open = (program: Program) => createWideSession(program, setFlagsFromString);
+    const open: Target["open"] = (program, threads) =>
+      createWideSession(program, setFlagsFromString, threads);
     return { name, caps: WASM256, open };
   }
   const { caps, compiler } = await nativeTarget();

@@ -60,17 +60,19 @@ interface Wide {
 }
 
 /** The program with and without the re-vectoriser, both run once on the same inputs. */
-async function openWide(program: Program, setFlags: SetFlags): Promise<Wide> {
+async function openWide(program: Program, setFlags: SetFlags, threads = 1): Promise<Wide> {
   const feeds = randomFeeds(program);
   // A page more: for equal bytes the engine would take the code it has compiled.
-  const other = emitModule({ ...program, memoryBytes: program.memoryBytes + PAGE });
-  const plain = await instantiateModel(other.wasm);
+  const options = { threads: threads > 1 };
+  const other = emitModule({ ...program, memoryBytes: program.memoryBytes + PAGE }, options);
+  const plain = await instantiateModel(other.wasm, undefined, undefined, { threads });
   const want = plain.run(feeds);
-  const { wasm } = emitModule(program);
+  const { wasm } = emitModule(program, options);
   try {
     ON.forEach(setFlags);
-    const model = await instantiateModel(wasm);
+    const model = await instantiateModel(wasm, undefined, undefined, { threads });
     const same = sameResults(want, model.run(feeds));
+    (same ? plain : model).close();
     return same ? { model, same } : { model: plain, same };
   } finally {
     OFF.forEach(setFlags);
@@ -78,12 +80,20 @@ async function openWide(program: Program, setFlags: SetFlags): Promise<Wide> {
 }
 
 /** A session of a program compiled for WASM256; its `note` says when the plain code has to serve. */
-export async function createWideSession(program: Program, setFlags: SetFlags): Promise<Session> {
-  const { model, same } = await openWide(program, setFlags);
+export async function createWideSession(
+  program: Program,
+  setFlags: SetFlags,
+  threads = 1,
+): Promise<Session> {
+  const { model, same } = await openWide(program, setFlags, threads);
   const note = "results of the wide code differ from the plain ones: running the plain ones";
   const variant = same ? `${model.variant}+256` : model.variant;
   const { step, execute, write, run } = model;
-  const driven = { variant, step, execute, write, run, ...(same ? {} : { note }) };
+  const why = same ? model.note : note;
+  const driven = {
+    ...{ variant, threads: model.threads, step, execute, write, run },
+    ...(why !== undefined && { note: why }),
+  };
   return driveModel(program, driven, () => model.close());
 }
 

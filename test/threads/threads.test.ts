@@ -5,6 +5,7 @@ import { createRequire, syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { setFlagsFromString } from "node:v8";
 import type { Worker } from "node:worker_threads";
 import { build } from "esbuild";
 import { binary, KernelBuilder } from "../../src/kernel/build.ts";
@@ -12,13 +13,15 @@ import type { Program } from "../../src/kernel/program.ts";
 import { splitKernel } from "../../src/kernel/split.ts";
 import { shareProgram } from "../../src/kernel/threads.ts";
 import { cleanGraph, compile, loadModel } from "../../src/pipeline.ts";
+import { WASM256 } from "../../src/primitives/capabilities.ts";
 import { createSession, type Session } from "../../src/runtime/session.ts";
+import { createWideSession } from "../../src/runtime/wasm256.ts";
 import { writeArtefact } from "../../src/targets/wasm/artefact.ts";
 import { instantiateModel, type ModelInstance } from "../../src/targets/wasm/loader.ts";
 import { emitModule } from "../../src/targets/wasm/module.ts";
 import { bytesOf, type Tensor } from "../../src/tensor/tensor.ts";
 import { smallFeeds, smallProgram } from "../support/small-program.ts";
-import { threadedFeed, threadedProgram } from "../support/threaded-model.ts";
+import { threadedFeed, threadedGraph, threadedProgram } from "../support/threaded-model.ts";
 import { mlperfTiny, ocrModel, seededFeeds } from "../support/whole-models.ts";
 import { writeFiles } from "../support/write-files.ts";
 
@@ -82,6 +85,17 @@ test("steps run one by one, and many runs, more threads than cores", async (t) =
     assert.ok(runs > 20, `${runs} runs on ${threads} threads in 2.5 seconds`);
     session.close();
   }
+});
+
+test("V8's wide vectors go with threads", async () => {
+  const { program } = compile(threadedGraph(), { caps: WASM256 });
+  const want = await createWideSession(program, setFlagsFromString);
+  const session = await createWideSession(program, setFlagsFromString, 2);
+  assert.deepEqual([session.threads, session.note], [2, undefined]);
+  assert.equal(session.variant, want.variant);
+  const feeds = [threadedFeed(4)];
+  for (let i = 0; i < 20; i++) assert.deepEqual(outputs(session, feeds), outputs(want, feeds));
+  session.close();
 });
 
 /** All workers started until the test ends; `change` may replace what they run. */
