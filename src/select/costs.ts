@@ -38,9 +38,16 @@ const elementOf = ({ ins, outs }: NetworkNode): string => {
   return type === undefined ? "" : type.dtype;
 };
 
-/** Candidates whose times follow one law: operator, algorithm and element type, for example conv/igemm/f32. */
-export const groupOf = (node: NetworkNode, candidate: Candidate): string =>
-  `${node.node.op.name}/${candidate.family}/${elementOf(node)}`;
+/**
+ * Candidates whose times follow one law: operator, algorithm, where it does not write plain values the layout,
+ * and element type. For example conv/igemm/f32, conv/default@nchw/f32.
+ */
+export function groupOf(node: NetworkNode, candidate: Candidate): string {
+  const { family, outs } = candidate;
+  const layout = outs?.find((l) => l !== "plain");
+  const law = layout === undefined ? family : `${family}@${layout}`;
+  return `${node.node.op.name}/${law}/${elementOf(node)}`;
+}
 
 /** The group and the wider ones, narrowest first: any operator, then any element type, then anything. */
 export function groupsOf(group: string): readonly string[] {
