@@ -4,7 +4,7 @@
  */
 import { type Html, html, NOTHING } from "../src/report/markup.ts";
 import { DTYPES, type ModelDType } from "./models/index.ts";
-import { type BenchReport, medianOf } from "./results.ts";
+import { type BenchReport, timeOf } from "./results.ts";
 import { RUNS, type Run } from "./runs.ts";
 
 const WIDTH = 860;
@@ -58,8 +58,8 @@ function axisOf(all: readonly number[]): Axis {
 
 /** Speed of a run relative to the base; null where either has no time. */
 function relative(report: BenchReport, base: Run, run: Run, model: string, dtype: ModelDType) {
-  const mine = medianOf(report, run.id, model, dtype);
-  const its = medianOf(report, base.id, model, dtype);
+  const mine = timeOf(report, run.id, model, dtype);
+  const its = timeOf(report, base.id, model, dtype);
   return mine === null || its === null ? null : its / mine;
 }
 
@@ -84,7 +84,7 @@ function panel(
     const marks = runs.map((run) => {
       const ratio = relative(report, base, run, model, dtype);
       if (ratio === null) return NOTHING;
-      const ms = medianOf(report, run.id, model, dtype)!;
+      const ms = timeOf(report, run.id, model, dtype)!;
       return mark(run, axis.at(ratio), y, `${model}, ${run.label}: ${ms.toPrecision(3)} ms`);
     });
     return html`<text text-anchor="end" x="${LEFT - 10}" y="${y + 4}">${model}</text><path stroke="#e2e4e6" d="M${LEFT} ${y}H${RIGHT}"/>${marks}`;

@@ -83,17 +83,21 @@ export interface BenchReport {
 export const geometricMean = (numbers: readonly number[]): number =>
   Math.exp(numbers.reduce((sum, x) => sum + Math.log(x), 0) / numbers.length);
 
-/** Median milliseconds of a run on a case; null: not timed. */
-export function medianOf(
+/** p10Ms is nearly free of what else the machine did, which only ever adds time. */
+export type Statistic = "p50Ms" | "p10Ms";
+
+/** Milliseconds of a run on a case, by default the median; null: not timed. */
+export function timeOf(
   report: Pick<BenchReport, "measured">,
   run: string,
   model: string,
   dtype: ModelDType,
+  statistic: Statistic = "p50Ms",
 ): number | null {
   const found = report.measured.find(
     (m) => m.run === run && m.model === model && m.dtype === dtype,
   );
-  return found?.timing?.p50Ms ?? null;
+  return found?.timing?.[statistic] ?? null;
 }
 
 /** A run and the element type it computes on. */
@@ -104,12 +108,13 @@ export function ratios(
   report: Pick<BenchReport, "measured">,
   slow: Side,
   fast: Side,
+  statistic: Statistic = "p50Ms",
 ): { readonly model: string; readonly ratio: number }[] {
   const models = [...new Set(report.measured.map((m) => m.model))];
   return models.flatMap((model) => {
     const [a, b] = [
-      medianOf(report, slow[0], model, slow[1]),
-      medianOf(report, fast[0], model, fast[1]),
+      timeOf(report, slow[0], model, slow[1], statistic),
+      timeOf(report, fast[0], model, fast[1], statistic),
     ];
     return a === null || b === null ? [] : [{ model, ratio: a / b }];
   });
