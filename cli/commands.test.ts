@@ -90,6 +90,10 @@ suite("commands on a small model", { concurrency: 4 }, () => {
     const out = await json("compile", "model.onnx", "--target", "c", "--out", "c", "--name", "net");
     assert.deepEqual(readdirSync(join(folder, "c")).sort(), ["net.c", "net.h"]);
     assert.deepEqual(Object.keys(out["artefacts"] as object).sort(), ["c", "h"]);
+    const settings = ["--target", "c", "--cpu", "x86-64-v3", "--threads", "--out", "c3"];
+    await json("compile", "model.onnx", ...settings);
+    const header = readFileSync(join(folder, "c3/model.h"), "utf8");
+    assert.match(header, /ALIGNMENT 32[\s\S]*model_step\(void \*arena, int index, int thread/);
     const single = await run("compile", "model.onnx", "--target", "c", "--single", "--out", "c");
     assert.equal(single.code, 1);
     assert.match(single.stderr, /--single/);

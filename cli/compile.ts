@@ -2,8 +2,10 @@
 import { gzipSync } from "node:zlib";
 import { Argument, Command, Option } from "commander";
 import type { Program } from "../src/kernel/program.ts";
+import { findCompiler } from "../src/native/index.ts";
 import { cleanGraph, compile } from "../src/pipeline.ts";
-import { WASM } from "../src/primitives/capabilities.ts";
+import { capsOfCpu, WASM } from "../src/primitives/capabilities.ts";
+import { bestCpu, CPU_NAMES, type Cpu, type CpuName, cpuOf } from "../src/targets/c/cpu.ts";
 import { emitC } from "../src/targets/c/emit.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import { UserError } from "../src/util/errors.ts";
@@ -20,6 +22,7 @@ interface Options extends CommonOptions, ModelOptions, SelectionOptions {
   readonly weights: "inline" | "file";
   readonly single?: boolean;
   readonly threads?: boolean;
+  readonly cpu?: CpuName | "native";
   readonly name: string;
   readonly clean: boolean;
   readonly dryRun?: boolean;
@@ -39,6 +42,12 @@ export const compileCommand = (): Command =>
             new Option("--target <target>", "a WebAssembly module, or C source with a header")
               .choices(["wasm", "c"])
               .default("wasm"),
+          )
+          .addOption(
+            new Option(
+              "--cpu <name>",
+              "processor the C is written for; native: this machine's, default: portable",
+            ).choices([...CPU_NAMES, "native"]),
           )
           .option("--name <name>", "file name without extension", "model")
           .addOption(
@@ -63,12 +72,14 @@ function compileModel(path: string, options: Options): void {
       hint: "leave it out with --target c",
     });
   }
-  const selection = selectionOptions(options, WASM, io);
+  const cpu = cpuFor(options);
+  const caps = options.target === "c" ? capsOfCpu(cpu) : WASM;
+  const selection = selectionOptions(options, caps, io);
   const compiled = compile(options.clean ? cleanGraph(graph) : graph, selection);
   const { program } = compiled;
   const explanation = options.explain === true ? compiled.explain() : null;
   const { files, sizes, arenaBytes, threads } =
-    options.target === "c" ? asC(program, options) : asWasm(program, options);
+    options.target === "c" ? asC(program, options, cpu) : asWasm(program, options);
   if (options.threads === true && threads === false) {
     io.note("the model is too small to gain from threads: it will run on one");
   }
@@ -95,9 +106,20 @@ function compileModel(path: string, options: Options): void {
   if (options.dryRun) return;
   io.print(
     options.target === "c"
-      ? `next: see ${options.name}.h; cc -O3 -fno-math-errno -c ${options.name}.c`
+      ? `next: see ${options.name}.h; ${["cc -O3 -fno-math-errno", ...cpu.flags].join(" ")} -c ${options.name}.c`
       : `next: import { load } from "./${options.name}.js"; const model = await load();`,
   );
+}
+
+/** The processor that C is for; the portable one where nothing is said. */
+function cpuFor({ target, cpu = "portable" }: Options): Cpu {
+  if (target !== "c" && cpu !== "portable") {
+    throw new UserError("E_ARGUMENT", "a module runs on every processor", {
+      where: "--cpu",
+      hint: "leave it out, or add --target c",
+    });
+  }
+  return cpu === "native" ? bestCpu(findCompiler().macros) : cpuOf(cpu);
 }
 
 interface Sizes {
@@ -139,18 +161,20 @@ function asWasm(program: Program, options: Options): Compiled {
 }
 
 /** Sizes are those of the text: what it compiles to depends on the compiler. */
-function asC(program: Program, options: Options): Compiled {
+function asC(program: Program, options: Options, cpu: Cpu): Compiled {
   if (options.single === true) {
     throw new UserError("E_ARGUMENT", "--single puts a module into a .js file", {
       where: "--single",
       hint: "leave it out with --target c: weights are in the .c file already",
     });
   }
-  const { files, weightsBytes, arenaBytes } = emitC(program, options);
+  const { weights, name, threads = false } = options;
+  const settings = { weights, name, threads, cpu: cpu.name };
+  const { files, weightsBytes, arenaBytes, shared } = emitC(program, settings);
   const total = [...files.values()].reduce((n, content) => n + content.length, 0);
   const code = total - (options.weights === "file" ? weightsBytes : 0);
   const sizes = { code, weights: weightsBytes, total, gzip: gzipBytes(files) };
-  return { files, sizes, arenaBytes };
+  return { files, sizes, arenaBytes, threads: shared.includes(true) };
 }
 
 function sizeRows(sizes: Sizes, arenaBytes: number, options: Options): string[][] {

@@ -41,6 +41,7 @@ const MISTAKES: readonly (readonly [string, RegExp])[] = [
   ["run unknown.onnx", /^tersor: unknown\.onnx: .*cannot be imported/],
   ["compile model.onnx", /^tersor: required option '--out <folder>' not specified/],
   ["compile model.onnx --out model.onnx", /^tersor: model\.onnx: cannot be written/],
+  ["compile model.onnx --out o --cpu neon", /--cpu: a module runs on every processor/],
   ["compare model.onnx --stages source,sauce", /stages are source, clean/],
   ["bench model.onnx --engine tensor", /engines are tersor/],
   ["optimize model.onnx --out o", /^tersor: --data is missing; for example: tersor optimize/],
