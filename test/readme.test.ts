@@ -3,7 +3,7 @@
  * images, TypeScript with the package's name resolved to the sources. Also checks the documents' tables.
  */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -19,6 +19,7 @@ import { softmax } from "../src/ops/reduce/softmax.ts";
 import { reshape } from "../src/ops/shape/reshape.ts";
 import { tensorOf, tensorType } from "../src/tensor/tensor.ts";
 import { makeRng } from "../src/util/rng.ts";
+import { CC } from "./support/c-run.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
@@ -80,7 +81,7 @@ async function node(args: readonly string[]): Promise<string> {
 }
 
 /** Fenced blocks of a language, in order of appearance. */
-const blocks = [...README.matchAll(/^```(sh|ts)\n([\s\S]*?)^```$/gm)].map((m) => ({
+const blocks = [...README.matchAll(/^```(sh|ts|c)\n([\s\S]*?)^```$/gm)].map((m) => ({
   language: m[1]!,
   text: m[2]!,
 }));
@@ -99,9 +100,21 @@ async function runScript(text: string, index: number): Promise<void> {
   const named = /^\/\/ (\S+\.ts)\n/.exec(text)?.[1];
   const entry = join(ROOT, "src/index.ts");
   const file = join(folder, named ?? `example${index}.ts`);
-  writeFileSync(file, text.replace('from "tersor"', `from ${JSON.stringify(entry)}`));
+  const native = join(ROOT, "src/native/index.ts");
+  const local = text
+    .replace('from "tersor"', `from ${JSON.stringify(entry)}`)
+    .replace('from "tersor/native"', `from ${JSON.stringify(native)}`);
+  writeFileSync(file, local);
   const printed = await node([file]);
   if (named === undefined) assert.notEqual(printed.trim(), "");
+}
+
+/** Compiles an example against the C written by the commands before it. */
+function compileC(text: string): void {
+  if (CC === null) return;
+  writeFileSync(join(folder, "firmware/example.c"), text);
+  const flags = ["-std=gnu99", "-Wall", "-Wextra", "-Werror", "-c"];
+  execFileSync(CC, [...flags, "example.c", "model.c"], { cwd: join(folder, "firmware") });
 }
 
 test("the examples of README.md run in order", async (t) => {
@@ -110,6 +123,7 @@ test("the examples of README.md run in order", async (t) => {
     const [first = ""] = text.split("\n");
     await t.test(first, async () => {
       if (language === "ts") await runScript(text, i);
+      if (language === "c") compileC(text);
       const lines = language === "sh" ? text.trim().split("\n") : [];
       for (const line of lines.filter((l) => !WHOLE.test(l))) await runCommand(line);
     });
@@ -122,9 +136,17 @@ const DOCUMENTS = [
   "CONTRIBUTING.md",
   "docs/architecture.md",
   "docs/tflite.md",
-  ...["formats", "graph", "kernel", "ops", "passes", "primitives", "targets/wasm"].map(
-    (name) => `src/${name}/README.md`,
-  ),
+  ...[
+    "formats",
+    "graph",
+    "kernel",
+    "ops",
+    "passes",
+    "primitives",
+    "targets/wasm",
+    "targets/c",
+    "native",
+  ].map((name) => `src/${name}/README.md`),
 ];
 
 for (const document of DOCUMENTS) {
