@@ -12,6 +12,22 @@ import {
   writesOf,
 } from "./walk.ts";
 
+const texts = new WeakMap<Expr, string>();
+
+/** Everything of an expression but its operands. */
+function ownText(e: Expr): string {
+  const known = texts.get(e);
+  if (known !== undefined) return known;
+  let text = "";
+  for (const [key, v] of Object.entries(e) as readonly [string, unknown][]) {
+    if (typeof v !== "object") text += `${key}=${Object.is(v, -0) ? "-0" : String(v)},`;
+  }
+  if (e.kind === "lanes") text += e.values.map((v) => (Object.is(v, -0) ? "-0" : v));
+  if (e.kind === "shuffle") text += e.indices;
+  texts.set(e, text);
+  return text;
+}
+
 /** Numbers expressions so that equal numbers mean equal values at that point of the program. */
 class Numbering {
   private readonly kernel: Kernel;
@@ -54,14 +70,10 @@ class Numbering {
   }
 
   private compute(e: Expr): number {
-    const parts = operandsOf(e).map((x) => this.number(x));
-    const own = Object.entries(e).filter(([, v]) => typeof v !== "object");
-    const text = own.map(([k, v]) => `${k}=${Object.is(v, -0) ? "-0" : String(v)}`).join(",");
-    const list = e.kind === "lanes" ? e.values.map((v) => (Object.is(v, -0) ? "-0" : v)) : [];
-    const indices = e.kind === "shuffle" ? e.indices : [];
+    let key = ownText(e);
     const name = e.kind === "var" ? e.name : e.kind === "load" ? e.buffer : "";
-    const version = this.versions.get(name) ?? 0;
-    const key = `${text};${list};${indices};${version};${parts}`;
+    if (name !== "") key += `;${this.versions.get(name) ?? 0}`;
+    for (const x of operandsOf(e)) key += `;${this.number(x)}`;
     let id = this.ids.get(key);
     if (id === undefined) {
       id = this.ids.size;
