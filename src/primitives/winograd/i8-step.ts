@@ -4,11 +4,21 @@
  * the 36 points; 36 products with the transformed weights; the sums are transformed back and requantised.
  * Weights: [point][panel of 8 output channels][pair of input channels][8][2], i16.
  */
-import { add, affine, constant, dot16, i32, KernelBuilder, min, mul } from "../../kernel/build.ts";
+import {
+  add,
+  affine,
+  constant,
+  dot16,
+  gt,
+  i32,
+  KernelBuilder,
+  min,
+  mul,
+} from "../../kernel/build.ts";
 import type { Buffer, Expr, Kernel } from "../../kernel/ir.ts";
 import { tableConstant } from "../../ops/quant/requantize-rule.ts";
-import { type Tensor, tensorOf, tensorType } from "../../tensor/tensor.ts";
-import { alignUp, ceilDiv } from "../../util/math.ts";
+import { tensorOf, tensorType } from "../../tensor/tensor.ts";
+import { ceilDiv } from "../../util/math.ts";
 import { type ByteResult, storeSums } from "../gemm/byte-results.ts";
 import type { ConvGeometry } from "../gemm/geometry.ts";
 import { isTame, type QuantisedNode } from "../gemm/quantised.ts";
@@ -24,100 +34,11 @@ import {
   transformEvenly,
   transformInput,
   transformOutput,
-  transformWeights,
 } from "./exact.ts";
+import { type Bands, HEIGHT, PANEL, packTaps, planBands, weightKernel } from "./i8-plan.ts";
 
-/** Output channels of a panel; also the i16 lanes of a vector. */
-const PANEL = 8;
-/** Tiles that share a load of weights. */
-const HEIGHT = 4;
 /** Parts of the work, by bands and else by channels, that threads can share. */
 const SHARES = 8;
-/** Bytes that the transformed tiles of a band may take, to stay in the second-level cache. */
-const BAND_BYTES = 192 * 1024;
-
-/** How the image is cut, in tiles; the last tile of a row and the last band overlap those before. */
-interface Bands {
-  readonly columns: number;
-  readonly tileRows: number;
-  /** Rows of tiles in a band, bands in an image, tiles in a band. */
-  readonly rows: number;
-  readonly bands: number;
-  readonly tiles: number;
-  /** Input channels and output channels as stored. */
-  readonly c: number;
-  readonly n: number;
-  /** Elements from one row of the workspace to the next. */
-  readonly pitch: number;
-}
-
-function planBands(g: ConvGeometry): Bands {
-  const columns = ceilDiv(g.ow, TILE);
-  const tileRows = ceilDiv(g.oh, TILE);
-  const [c, n] = [alignUp(g.c, PANEL), alignUp(g.n, PANEL)];
-  const rowBytes = columns * POINTS * (2 * c + 4 * n);
-  const most = Math.max(1, Math.floor(BAND_BYTES / rowBytes), ceilDiv(HEIGHT, columns));
-  const bands = ceilDiv(tileRows, Math.min(most, tileRows));
-  const rows = ceilDiv(tileRows, bands);
-  const pitch = alignUp((g.ow + TAPS - 1) * g.c, PANEL);
-  return { columns, tileRows, rows, bands, tiles: rows * columns, c, n, pitch };
-}
-
-/** i8 [panel][tap][pair of input channels][8][2], zero where channels do not exist. */
-function packTaps(w: Tensor, g: ConvGeometry, b: Bands): Tensor {
-  const packed = new Int8Array(TAPS * TAPS * b.n * b.c);
-  for (let o = 0; o < g.n; o++) {
-    for (let t = 0; t < TAPS * TAPS; t++) {
-      for (let i = 0; i < g.c; i++) {
-        const pair = ((Math.floor(o / PANEL) * TAPS * TAPS + t) * b.c) / 2 + (i >> 1);
-        const at = (pair * PANEL + (o % PANEL)) * 2 + (i & 1);
-        packed[at] = w.data[(o * TAPS * TAPS + t) * g.c + i] as number;
-      }
-    }
-  }
-  return { type: tensorType("i8", [packed.length]), data: packed };
-}
-
-/** Transforms packed weights, once when the model is loaded. */
-function weightKernel(b: Bands): Kernel {
-  const k = new KernelBuilder("i8_winograd_weights");
-  const src = k.buffer("src", "i8", TAPS * TAPS * b.n * b.c, "const");
-  const dst = k.buffer("dst", "i16", POINTS * b.n * b.c, "out");
-  const depth = b.c * PANEL;
-  const name = (hint: string, e: Expr): Expr => k.let(hint, e);
-  k.forParallel(
-    "panel",
-    0,
-    b.n / PANEL,
-    (panel) => {
-      k.for(
-        "i",
-        0,
-        depth,
-        (i) => {
-          const from = k.let("from", affine([panel, TAPS * TAPS * depth], i));
-          const columns = [0, 1, 2].map((x) => {
-            const taps = [0, 1, 2].map((y) =>
-              k.let("g", k.load(src, add(from, (y * TAPS + x) * depth), "i16x8")),
-            );
-            return transformWeights(taps, name).map((e) => name("u", e));
-          });
-          const to = k.let("to", affine([panel, depth], i));
-          for (let y = 0; y < SPAN; y++) {
-            const row = transformWeights(
-              columns.map((column) => column[y]!),
-              name,
-            );
-            row.forEach((e, x) => k.store(dst, add(to, (y * SPAN + x) * b.n * b.c), e));
-          }
-        },
-        { step: 8 },
-      );
-    },
-    { tag: "outline" },
-  );
-  return k.build();
-}
 
 /** The kernel call; weights may be larger than the model file's, which holds them untransformed. */
 export function winogradStep(g: ConvGeometry, node: QuantisedNode): Step {
@@ -344,14 +265,7 @@ class WinogradKernel {
       const last = k.let("last", min(mul(end, PANEL), whole));
       k.for("n", mul(from, PANEL), last, (n) => panel(n, PANEL), { step: PANEL });
       if (tail > 0) {
-        const mine = {
-          kind: "binary",
-          type: "i32",
-          op: "gt",
-          a: end,
-          b: i32(whole / PANEL),
-        } as const;
-        k.if(mine, () => panel(i32(whole), tail));
+        k.if(gt(end, whole / PANEL), () => panel(i32(whole), tail));
       }
     });
   }

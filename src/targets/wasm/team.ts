@@ -153,9 +153,8 @@ async function hire(
     const node = (await import(/* webpackIgnore: true */ /* @vite-ignore */ name)) as {
       Worker: new (code: string, options: object) => NodeWorker;
     };
-    const code =
-      'const w = require("node:worker_threads");' +
-      `(${l.serve.toString()})(w.workerData, (m) => w.parentPort.postMessage(m))`;
+    const run = `(${l.serve.toString()})(w.workerData, (m) => w.parentPort.postMessage(m))`;
+    const code = `import("node:worker_threads").then((w) => ${run})`;
     const worker = new node.Worker(code, { eval: true, workerData: task });
     worker.on("message", (reply: WorkerReply) => events.heard(reply));
     worker.on("error", (error: Error) => events.failed(String(error)));
