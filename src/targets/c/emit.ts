@@ -56,6 +56,11 @@ const PRELUDE = `
 #error "results would change under -ffast-math"
 #endif
 
+/* Functions that instructions of the processor stand for may stay unused. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wunused-function"
+#endif
+
 /* A product that no addition may be fused with. */
 #if defined(__clang__)
 #define ROUNDED(...) __extension__({ __typeof__(__VA_ARGS__) rounded_value = (__VA_ARGS__); rounded_value; })
@@ -226,7 +231,8 @@ export function emitC(given: Program, options: COptions = {}): CSource {
     const { name, bytes } = program.constants[i]!;
     return table(s.tables.get(i)!, name, bytes, cpu.vectorBytes);
   };
-  const code = [h.text(), ...tables.map(tableOf), ...bodies, entriesText(s, ports)].join("\n");
+  const main = [...bodies, entriesText(s, ports)].join("\n");
+  const code = [h.textFor(main), ...tables.map(tableOf), main].join("\n");
   const source =
     `/* ${inComment(program.name)}, compiled by tersor: see ${inComment(file)}.h. */\n` +
     `#include "${file}.h"\n\n#include <string.h>\n${intrinsicsPrelude(cpu, code)}${PRELUDE}\n` +

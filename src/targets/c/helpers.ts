@@ -3,6 +3,8 @@ import { type Elem, elemOf, isVector, type KType, lanesOf } from "../../kernel/i
 import { type Cpu, cpuOf } from "./cpu.ts";
 import { cType } from "./types.ts";
 
+const WORDS = /[A-Za-z_]\w*/g;
+
 /** The helper functions of one file, in order of definition. */
 export class Helpers {
   private readonly texts = new Map<string, string>();
@@ -49,8 +51,16 @@ export class Helpers {
     });
   }
 
-  text(): string {
-    return [...this.texts.values()].join("\n");
+  /** The functions that this code uses, directly or through others. */
+  textFor(code: string): string {
+    const used = new Set(code.match(WORDS));
+    const kept: string[] = [];
+    for (const [name, text] of [...this.texts].reverse()) {
+      if (!used.has(name)) continue;
+      for (const word of text.match(WORDS) ?? []) used.add(word);
+      kept.unshift(text);
+    }
+    return kept.join("\n");
   }
 }
 
