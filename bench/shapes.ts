@@ -83,9 +83,14 @@ function reportOf(
   const { choice } = layer;
   const timed = layer.candidates.filter((c) => c.roundsNs.length > 0);
   const known = new Map(timed.map((c) => [keyOf(choice, c.candidate), least(half(c.roundsNs, 0))]));
-  const judged = new Map(timed.map((c) => [c.candidate, least(half(c.roundsNs, 1))]));
+  const judged = new Map(
+    layer.candidates.map((c) => [
+      c.candidate,
+      c.roundsNs.length > 0 ? least(half(c.roundsNs, 1)) : c.firstNs,
+    ]),
+  );
   const best = least([...judged.values()]);
-  const excess = (c: Candidate): number => (judged.get(c) ?? Number.POSITIVE_INFINITY) / best - 1;
+  const excess = (c: Candidate): number => judged.get(c)! / best - 1;
   const pick = measuredPick(choice, target, known);
   const model = modelPick(choice, target);
   const { op, attrs } = choice.node;
@@ -136,7 +141,7 @@ const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 /** How good the picks are over all layers; returns the layers whose pick is beyond the tolerance. */
 function summarise(layers: readonly LayerReport[], tolerance: number): LayerReport[] {
   const told = (what: string, of: (l: LayerReport) => number): void => {
-    const all = layers.map(of).filter(Number.isFinite);
+    const all = layers.map(of);
     const over = layers.filter((l) => of(l) > tolerance).length;
     console.log(
       `${what}: ${percent(geometricMean(all.map((x) => 1 + x)) - 1)} slower than the best on average, at most ${percent(Math.max(...all))}; ${over} of ${layers.length} beyond ${percent(tolerance)}`,

@@ -13,6 +13,8 @@ import { selectOptimal } from "../src/select/select.ts";
 /** One candidate with the nanoseconds of each round; none: too slow to be worth measuring. */
 export interface TimedCandidate {
   readonly candidate: Candidate;
+  /** Of few runs, before the rounds. */
+  readonly firstNs: number;
   readonly roundsNs: readonly number[];
 }
 
@@ -40,6 +42,7 @@ interface Contender {
   /** The candidate's steps; conversions around it are not its own. */
   readonly from: number;
   readonly to: number;
+  firstNs: number;
   readonly roundsNs: number[];
 }
 
@@ -93,17 +96,16 @@ export async function timeLayer(graph: Graph, options: TimeOptions): Promise<Tim
   for (const [i, candidate] of choice.candidates.entries()) {
     const { program, from, to } = planOf(graph, target, i);
     const session = await target.open(program);
-    contenders.push({ candidate, session, from, to, roundsNs: [] });
+    contenders.push({ candidate, session, from, to, firstNs: 0, roundsNs: [] });
   }
   try {
-    const firstNs = contenders.map((c) => timeOnce(c, FIRST_RUNS));
-    const least = Math.min(...firstNs);
-    const worth = contenders.filter((_, i) => firstNs[i]! <= hopeless * least);
+    for (const one of contenders) one.firstNs = timeOnce(one, FIRST_RUNS);
+    const least = Math.min(...contenders.map((c) => c.firstNs));
+    const worth = contenders.filter((c) => c.firstNs <= hopeless * least);
     for (let round = 0; round < rounds; round++) {
       for (let k = 0; k < worth.length; k++) {
         const one = worth[(k + round) % worth.length]!;
-        const expected = firstNs[contenders.indexOf(one)]!;
-        const runs = Math.max(5, Math.min(200, Math.round((1e6 * sliceMs) / expected)));
+        const runs = Math.max(5, Math.min(200, Math.round((1e6 * sliceMs) / one.firstNs)));
         one.roundsNs.push(timeOnce(one, runs));
       }
     }
