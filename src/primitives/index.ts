@@ -5,6 +5,7 @@ import { batchNormTrainingF32 } from "./batch-norm-training/forward.ts";
 import { convF32Blocks } from "./conv/f32-blocks.ts";
 import { convF32Depthwise } from "./conv/f32-depthwise.ts";
 import { convF32Gemm } from "./conv/f32-gemm.ts";
+import { convF32Im2row } from "./conv/f32-im2row.ts";
 import { convF32Spmm } from "./conv/f32-spmm.ts";
 import { convF32Winograd } from "./conv/f32-winograd.ts";
 import { convI8Depthwise } from "./conv/i8-depthwise.ts";
@@ -15,6 +16,7 @@ import { convI8Winograd } from "./conv/i8-winograd.ts";
 import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
 import { linearF32Blocks } from "./linear/f32-blocks.ts";
 import { linearF32Gemm } from "./linear/f32-gemm.ts";
+import { linearF32Im2row } from "./linear/f32-im2row.ts";
 import { linearI8Gemm } from "./linear/i8-gemm.ts";
 import { lutI8HardSwish } from "./lut/i8-hard-swish.ts";
 import { matmulF32 } from "./matmul/f32.ts";
@@ -32,6 +34,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
     convI8Depthwise,
     convF32Gemm,
     convF32Winograd,
+    convF32Im2row,
     convI8Gemm,
     convI8Winograd,
     convF32Spmm,
@@ -49,5 +52,5 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   reduce_sum: [reduceSumColumns],
   resize: [resizeNhwc],
   matmul: [matmulF32],
-  linear: [linearF32Gemm, linearI8Gemm, linearF32Blocks],
+  linear: [linearF32Gemm, linearF32Im2row, linearI8Gemm, linearF32Blocks],
 };

@@ -139,11 +139,25 @@ export const CASES: Readonly<Record<string, readonly Sample[]>> = {
     },
   ],
   linear: [
+    {
+      ins: [f32(14, 9), f32(11, 9), f32(11)],
+      attrs: {
+        act: {
+          fn: "chain",
+          steps: [
+            { fn: "hard_swish" },
+            { fn: "affine", scale: 0.5, shift: -2 },
+            { fn: "elu", alpha: 1 },
+          ],
+        },
+      },
+    },
     { ins: [f32(13, 300), f32(20, 300), f32(20)], attrs: {} },
     {
       ins: [f32(13, 20), f32(18, 20), f32(18)],
       attrs: { act: { fn: "gelu", approximate: "none" } },
     },
+    { ins: [f32(98, 512), f32(34, 512), f32(34)], attrs: {} },
     { ins: [f32(7, 70), f32(33, 70), f32(33)], attrs: { act: { fn: "relu" } } },
   ],
   layer_norm: [

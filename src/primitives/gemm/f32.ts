@@ -3,17 +3,8 @@
  * packed as [panel][k][channel] with the channels of a panel adjacent.
  */
 import type { Activation } from "../../graph/op.ts";
-import {
-  add,
-  affine,
-  type ExprLike,
-  fma,
-  KernelBuilder,
-  mul,
-  variable,
-} from "../../kernel/build.ts";
+import { add, affine, type ExprLike, fma, KernelBuilder, mul } from "../../kernel/build.ts";
 import { type Buffer, type Expr, type Kernel, type KType, lanesOf } from "../../kernel/ir.ts";
-import { readsOf } from "../../kernel/walk.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
@@ -56,7 +47,8 @@ function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
   return { type: { dtype: "f32", shape: [packed.length] }, data: packed };
 }
 
-function packBias(bias: Tensor | undefined, g: ConvGeometry, loops: Loops): Tensor {
+/** One bias per channel in panel order. */
+export function packBias(bias: Tensor | undefined, g: ConvGeometry, loops: Loops): Tensor {
   const packed = perChannel(
     (o) => (bias === undefined ? 0 : (bias.data[o] as number)),
     g,
@@ -120,7 +112,8 @@ function f32GemmSteps(spec: F32Gemm, loops: Loops): Step[] {
   return spec.weights === null ? [packStep(g, loops, spec.bias === null), step] : [step];
 }
 
-function weightsOperand(spec: F32Gemm, loops: Loops, count: number): Operand {
+/** The packed weights: a constant, or room for those packed at each run. */
+export function weightsOperand(spec: F32Gemm, loops: Loops, count: number): Operand {
   const { geometry: g, weights } = spec;
   if (weights === null) return { kind: "work", id: "weights", bytes: 4 * count };
   const storage = spec.weightStorage && storageOf(spec.weightStorage, g, loops);
@@ -138,16 +131,16 @@ function withForms(spec: F32Gemm, loops: Loops, weightCount: number): Kernel {
   return { ...f32Kernel(spec, unfused, weightCount, most), forms: { fma: kernel } };
 }
 
-/** Whether the activation calls functions of the maths library. */
-export const callsMath = (act: Activation | undefined): boolean =>
-  act !== undefined && readsOf(SCALARS[act.fn]!.expr(variable("x", "f32x4"), act)).calls;
+/** Whether the activation is more than a clamp: it has constants, perhaps calls. */
+export const isInvolved = (act: Activation | undefined): boolean =>
+  act !== undefined && SCALARS[act.fn]!.bounds === undefined;
 
 /**
- * Activations that call functions of the maths library get the sums of a tile by way of memory: called among
- * sums in registers, each call would save and restore them all.
+ * Involved activations get the sums of a tile by way of memory, in a loop of their own: applied to sums in
+ * registers, their constants would be made anew for each sum, and calls would save and restore all sums.
  */
 const finishesLater = ({ act }: F32Gemm, loops: Loops): boolean =>
-  loops.tile.mr > 1 && callsMath(act);
+  loops.tile.mr > 1 && isInvolved(act);
 
 function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {
   const width = panelWidth(loops.tile);
