@@ -82,7 +82,12 @@ function reportOf(
 ): LayerReport {
   const { choice } = layer;
   const timed = layer.candidates.filter((c) => c.roundsNs.length > 0);
-  const known = new Map(timed.map((c) => [keyOf(choice, c.candidate), least(half(c.roundsNs, 0))]));
+  const known = new Map(
+    layer.candidates.map((c) => [
+      keyOf(choice, c.candidate),
+      c.roundsNs.length > 0 ? least(half(c.roundsNs, 0)) : c.firstNs,
+    ]),
+  );
   const judged = new Map(
     layer.candidates.map((c) => [
       c.candidate,
