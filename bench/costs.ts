@@ -1,6 +1,6 @@
 /**
  * @file The cost model's data: `node bench/costs.ts measure MODEL...` times every candidate of bench models
- * (name or name:dtype) and adds that to devices/; --target native does so for C on this machine.
+ * and training steps (name or name:dtype) and adds that to devices/; --target native does so for C on this machine.
  * `node bench/costs.ts fit` writes src/select/coefficients.ts.
  */
 import { execFileSync } from "node:child_process";
@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { thisDevice } from "../cli/selection-options.ts";
 import { openTarget, type Target, type TargetName } from "../cli/target.ts";
+import type { Graph } from "../src/graph/graph.ts";
 import { targetGraph } from "../src/pipeline.ts";
 import { measureCandidates } from "../src/profile/measure.ts";
 import { coefficientsFor, groupsOf } from "../src/select/costs.ts";
@@ -20,6 +21,12 @@ import {
   parseProfile,
   printProfile,
 } from "../src/select/profile.ts";
+import { crossEntropy } from "../src/train/losses.ts";
+import { lenet5 } from "../src/train/models/lenet5.ts";
+import { resnet8 } from "../src/train/models/resnet8.ts";
+import { sgd } from "../src/train/optimizers.ts";
+import { trainingStep } from "../src/train/step.ts";
+import type { Found } from "./models/files.ts";
 import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -30,15 +37,40 @@ const pathOf = (target: string): string => join(DEVICES, `${target}.json`);
 
 const read = (path: string): DeviceProfile => parseProfile(readFileSync(path, "utf8"), path);
 
+const BATCH = 32;
+const CLASSES = 10;
+
+const stepOf = (model: Graph): Graph =>
+  trainingStep(model, {
+    optimizer: sgd(),
+    loss: ({ g, outputs, input }) =>
+      crossEntropy(g, Object.values(outputs)[0]!, input("target", [BATCH, CLASSES])),
+  }).graph;
+
+/** Training steps, f32 only. */
+const STEPS: Readonly<Record<string, () => Graph>> = {
+  "train-resnet8": () => stepOf(resnet8({ batch: BATCH, classes: CLASSES })),
+  "train-lenet5": () => stepOf(lenet5({ batch: BATCH, classes: CLASSES })),
+};
+
+async function load(name: string, dtype: ModelDType): Promise<Found> {
+  const step = STEPS[name];
+  if (step !== undefined) {
+    return dtype === "f32" ? { graph: step() } : { missing: "training is in f32" };
+  }
+  const model = MODELS.find((m) => m.name === name);
+  const names = [...MODELS.map((m) => m.name), ...Object.keys(STEPS)];
+  if (model === undefined) throw new Error(`no model '${name}': ${names}`);
+  return model.load(dtype);
+}
+
 async function measure(
   { caps, open, compiler }: Target,
   name: string,
   dtype: ModelDType,
   budgetMs: number,
 ): Promise<void> {
-  const model = MODELS.find((m) => m.name === name);
-  if (model === undefined) throw new Error(`no model '${name}': ${MODELS.map((m) => m.name)}`);
-  const found = await model.load(dtype);
+  const found = await load(name, dtype);
   if ("missing" in found) {
     console.log(`${name} ${dtype}: not here (${found.missing})`);
     return;
