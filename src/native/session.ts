@@ -1,4 +1,5 @@
 /** @file Runs a Program as code of this machine: C, the system's compiler, a shared library, threads. */
+import { availableParallelism } from "node:os";
 import type { Program } from "../kernel/program.ts";
 import { type Driven, driveModel, type Session } from "../runtime/session.ts";
 import { emitC, MOST_THREADS } from "../targets/c/emit.ts";
@@ -68,12 +69,11 @@ export async function createNativeSession(
   const threads = options.threads ?? 1;
   checkThreads(threads);
   const { compiler, cpu } = await nativeTarget(options.env);
-  const source = emitC(program, { weights: "file", threads: true, cpu: cpu.name });
-  const files = new Map([
-    ["model.c", String(source.files.get("model.c"))],
-    ["model.h", String(source.files.get("model.h"))],
-    ["team.c", teamText(source.shared)],
-  ]);
+  const spread = { files: availableParallelism(), threads: true, cpu: cpu.name };
+  const source = emitC(program, { weights: "file", ...spread });
+  const texts = [...source.files].filter(([name]) => !name.endsWith(".bin"));
+  const files = new Map(texts.map(([name, text]) => [name, String(text)]));
+  files.set("team.c", teamText(source.shared));
   const built = await buildLibrary(files, compiler, options);
   const library = await loadLibrary(built.path);
   built.release();

@@ -10,7 +10,7 @@ import { byteSize } from "../../tensor/tensor.ts";
 import { alignUp } from "../../util/math.ts";
 import { type CpuName, cpuOf } from "./cpu.ts";
 import { entriesText, placeOf, type Source, scratchBytes } from "./entries.ts";
-import { emitHeader, namePorts } from "./header.ts";
+import { type CPort, emitHeader, namePorts } from "./header.ts";
 import { Helpers } from "./helpers.ts";
 import { intrinsicsPrelude } from "./intrinsics.ts";
 import { emitKernel, type KernelFacts } from "./kernel.ts";
@@ -18,6 +18,7 @@ import { callUses, planLayout } from "./layout.ts";
 import { identifier, inComment, Names } from "./names.ts";
 import type { Range } from "./range.ts";
 import { typedefs } from "./types.ts";
+import { spread } from "./units.ts";
 
 export interface COptions {
   /** "file": weights go to `<name>_weights.bin`, which the caller passes in. Default "inline". */
@@ -26,6 +27,8 @@ export interface COptions {
   readonly threads?: boolean | "all";
   /** Begins the names of files and, as an identifier, of functions and macros; default "model". */
   readonly name?: string;
+  /** Most files to spread the kernels over, for compilers side by side; they become one library. Default 1. */
+  readonly files?: number;
   /** The processor it is for, for which the kernels must be made; default "portable". */
   readonly cpu?: CpuName;
 }
@@ -145,16 +148,11 @@ static inline const void *bytes_at(const void *memory, size_t offset) {
 `;
 
 /** Kernels that run in parts: those of steps which threads share. */
-function sharedKernels(program: Program, all: boolean): ReadonlyMap<number, Kernel> {
-  const used = new Set(program.steps.map((c) => c.kernel));
-  return new Map(
-    [...used].flatMap((k): [number, Kernel][] => {
-      const kernel = program.kernels[k]!;
-      const split = all || worthSharing(kernel) ? splitKernel(kernel) : null;
-      return split === null ? [] : [[k, split]];
-    }),
-  );
-}
+const sharedKernels = (program: Program, all: boolean): number[] =>
+  [...new Set(program.steps.map((c) => c.kernel))].filter((k) => {
+    const kernel = program.kernels[k]!;
+    return (all || worthSharing(kernel)) && splitKernel(kernel) !== null;
+  });
 
 /** Bounds of the arguments that a split kernel has besides its own. */
 const PARTS: readonly Range[] = [
@@ -210,6 +208,41 @@ function chooseForms(program: Program, { cpu = "portable" }: COptions): Program 
   return { ...program, kernels: program.kernels.map((k) => formOf(k, variant)) };
 }
 
+/** A C file: what `main` needs, and `main`. */
+function unitText(h: Helpers, about: string, file: string, tables: string, main: string): string {
+  const code = [h.textFor(main), tables, main].join("\n");
+  return (
+    `/* ${about} */\n#include "${file}.h"\n\n#include <string.h>\n` +
+    `${intrinsicsPrelude(h.cpu, code)}${PRELUDE}\n${typedefs(code)}${HELPERS_OF_MEMORY}\n${code}`
+  );
+}
+
+/** The C files: one, or several with the kernels spread over them. */
+function sources(
+  s: Source,
+  options: COptions,
+  h: Helpers,
+  ports: readonly CPort[],
+): [string, string][] {
+  const file = options.name ?? "model";
+  const about = `${inComment(s.program.name)}, compiled by tersor: see ${inComment(file)}.h.`;
+  const split = new Map([...s.parts.keys()].map((k) => [k, splitKernel(s.program.kernels[k]!)!]));
+  const bodies = kernelTexts(h, s, split);
+  const tables = (s.beside ? [] : s.layout.used).map((i) => {
+    const { name, bytes } = s.program.constants[i]!;
+    return table(s.tables.get(i)!, name, bytes, s.cpu.vectorBytes);
+  });
+  const entries = entriesText(s, ports);
+  const units = spread(bodies, options.files ?? 1);
+  const first = units === null ? bodies : [units.prototypes.join("")];
+  const main = unitText(h, about, file, tables.join("\n"), [...first, entries].join("\n"));
+  const more = (units?.bodies ?? []).map((own, i): [string, string] => [
+    `${file}_${i + 1}.c`,
+    unitText(h, about, file, "", own.join("\n")),
+  ]);
+  return [[`${file}.c`, main], ...more];
+}
+
 /** C99 with GNU vectors that computes the program; no allocation, no writable globals, no libm. */
 export function emitC(given: Program, options: COptions = {}): CSource {
   const program = chooseForms(given, options);
@@ -220,30 +253,16 @@ export function emitC(given: Program, options: COptions = {}): CSource {
   for (const own of ["step", "thread", "threads"]) names.reserve(own);
   const ports = namePorts(program, prefix, names);
   const { threads = false } = options;
-  const split = threads ? sharedKernels(program, threads === "all") : new Map<number, Kernel>();
-  const s = plan(program, options, names, split.keys());
+  const shared = threads ? sharedKernels(program, threads === "all") : [];
+  const s = plan(program, options, names, shared);
   const { layout, threadBytes, beside, cpu } = s;
   const packed = packWeights(program, layout.used, cpu.vectorBytes);
-  const h = new Helpers(cpu);
-  const bodies = kernelTexts(h, s, split);
-  const tables = beside ? [] : layout.used;
-  const tableOf = (i: number): string => {
-    const { name, bytes } = program.constants[i]!;
-    return table(s.tables.get(i)!, name, bytes, cpu.vectorBytes);
-  };
-  const main = [...bodies, entriesText(s, ports)].join("\n");
-  const code = [h.textFor(main), ...tables.map(tableOf), main].join("\n");
-  const source =
-    `/* ${inComment(program.name)}, compiled by tersor: see ${inComment(file)}.h. */\n` +
-    `#include "${file}.h"\n\n#include <string.h>\n${intrinsicsPrelude(cpu, code)}${PRELUDE}\n` +
-    `${typedefs(code)}${HELPERS_OF_MEMORY}\n${code}`;
+  const texts = sources(s, options, new Helpers(cpu), ports);
   const weightsBytes = beside ? packed.length : null;
   const { arenaBytes } = layout;
   const facts = { program, file, prefix, ports, arenaBytes, weightsBytes, threadBytes, cpu };
-  const files = new Map<string, Uint8Array | string>([
-    [`${file}.c`, source],
-    [`${file}.h`, emitHeader(facts)],
-  ]);
+  const files = new Map<string, Uint8Array | string>(texts);
+  files.set(`${file}.h`, emitHeader(facts));
   if (beside) files.set(`${file}_weights.bin`, packed);
   return {
     files,
@@ -251,6 +270,6 @@ export function emitC(given: Program, options: COptions = {}): CSource {
     weightsBytes: packed.length,
     places: ports.map(({ port }) => placeOf(s, port.offset, byteSize(port.type))),
     threadBytes: threadBytes ?? 0,
-    shared: program.steps.map((c) => split.has(c.kernel)),
+    shared: program.steps.map((c) => s.parts.has(c.kernel)),
   };
 }
