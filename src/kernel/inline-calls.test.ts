@@ -8,7 +8,7 @@ import type { Kernel } from "./ir.ts";
 import { verifyKernel } from "./verify.ts";
 import { eachExpr } from "./walk.ts";
 
-const N = 16;
+const N = 32;
 
 function kernel(calls: number): Kernel {
   const k = new KernelBuilder("calls");

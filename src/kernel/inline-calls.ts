@@ -6,6 +6,7 @@ import type { Expr, Kernel, Stmt } from "./ir.ts";
 import { type MathInstance, mathInstance } from "./math/index.ts";
 import {
   blocksOf,
+  constI32,
   eachExpr,
   eachStmt,
   freshNames,
@@ -45,6 +46,15 @@ const hasLoop = (body: readonly Stmt[]): boolean => {
   return found;
 };
 
+/** Fewest iterations for which the code pays, where their number is known. */
+const LEAST_ITERATIONS = 8;
+
+function isShort(s: Stmt): boolean {
+  if (s.kind !== "for") return false;
+  const [begin, end] = [constI32(s.begin), constI32(s.end)];
+  return begin !== null && end !== null && (end - begin) / s.step < LEAST_ITERATIONS;
+}
+
 /** Kernel with the calls of innermost loops written out. */
 export function inlineCalls(kernel: Kernel): Kernel {
   const fresh = freshNames(kernel);
@@ -79,7 +89,8 @@ export function inlineCalls(kernel: Kernel): Kernel {
   const walk = (body: readonly Stmt[]): readonly Stmt[] =>
     body.map((s) => {
       if (blocksOf(s).length === 0) return s;
-      const calls = s.kind === "for" && !hasLoop(s.body) ? countCalls(s.body) : 0;
+      const inner = s.kind === "for" && !isShort(s) && !hasLoop(s.body);
+      const calls = inner ? countCalls(s.body) : 0;
       if (calls > 0 && calls <= MOST_CALLS) return mapBlocks(s, written);
       return mapBlocks(s, walk);
     });

@@ -3,6 +3,8 @@
  * the definitions of the element-wise operators of the same names. `js` is the oracle, `expr` the
  * kernel form for f32, f64 and f32xN.
  */
+
+import type { Activation } from "../graph/op.ts";
 import { add, binary, call, constant, max, min, mul, select, unary } from "../kernel/build.ts";
 import type { Expr } from "../kernel/ir.ts";
 import { erf, sigmoid, softplus } from "./special.ts";
@@ -115,8 +117,33 @@ const swish = scalar(
   (x, p) => gated(x, call("sigmoid", mul(lit(x, num(p, "alpha")), x))),
 );
 
-/** Every scalar function by name; the name is also that of the element-wise operator. */
+/** x * scale + shift, each rounded; what does nothing is left out. */
+const affine = scalar(
+  (x, p, r) => {
+    const [scale, shift] = [num(p, "scale"), num(p, "shift")];
+    const scaled = scale === 1 ? x : r(r(scale) * x);
+    return shift === 0 ? scaled : r(scaled + r(shift));
+  },
+  (x, p) => {
+    const [scale, shift] = [num(p, "scale"), num(p, "shift")];
+    const scaled = scale === 1 ? x : mul(x, lit(x, scale));
+    return shift === 0 ? scaled : add(scaled, lit(x, shift));
+  },
+);
+
+/** The functions of a chain, in order of application. */
+export const stepsOf = (p: ScalarParams): readonly Activation[] =>
+  (p as { readonly steps: readonly Activation[] }).steps;
+
+const chain = scalar(
+  (x, p, r) => stepsOf(p).reduce((v, step) => r(SCALARS[step.fn]!.rounded(v, step, r)), x),
+  (x, p) => stepsOf(p).reduce((v, step) => SCALARS[step.fn]!.expr(v, step), x),
+);
+
+/** Every scalar function by name; most names are also those of element-wise operators. */
 export const SCALARS: Readonly<Record<string, ScalarFn>> = {
+  affine,
+  chain,
   relu: scalar(
     (x) => Math.max(x, 0),
     (x) => max(x, lit(x, 0)),

@@ -21,7 +21,7 @@ import type { Buffer, Expr, Kernel, KType } from "../../kernel/ir.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Capabilities } from "../capabilities.ts";
-import { callsMath } from "../gemm/f32.ts";
+import { isInvolved } from "../gemm/f32.ts";
 import type { ConvGeometry } from "../gemm/geometry.ts";
 
 /** The kernel computes `pixels` neighbouring outputs of `lanes` channels together. */
@@ -104,7 +104,7 @@ export function depthwiseKernel(
     w: k.buffer("w", "f32", g.kh * g.kw * g.c, "const"),
     bias: k.buffer("bias", "f32", g.c, "const"),
     y: k.buffer("y", "f32", size * g.oh * g.ow, "out"),
-    sums: callsMath(act) ? k.buffer("sums", "f32", pixels * lanes, "work") : null,
+    sums: isInvolved(act) ? k.buffer("sums", "f32", pixels * lanes, "work") : null,
   };
   const row = (image: Expr, oy: Expr): void => {
     const iy = k.let("iy", affine([oy, g.sh], -g.padTop));
