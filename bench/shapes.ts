@@ -27,7 +27,7 @@ const USAGE = `npm run bench:shapes -- [options] [file of bench/shapes without .
   --tolerance p     in percent; default 5
   --rounds n        default 6
   --slice ms        time for a candidate in one round; default 10
-  --out file        JSON; default out/bench/shapes-<target>.json
+  --out file        JSON, written after each layer; default out/bench/shapes-<target>.json
   --profile file    writes the times as a device profile, for --profile of tersor compile and bench/costs.ts`;
 
 /** Layers by their line, with the files they occur in. */
@@ -204,6 +204,8 @@ async function main(args: readonly string[]): Promise<void> {
     .slice(0, Number(values.limit));
   const layers: LayerReport[] = [];
   let entries: ProfileEntry[] = [];
+  const machine = machineInfo();
+  const out = values.out ?? `out/bench/shapes-${values.target}.json`;
   for (const [line, files] of shapes) {
     const timed = await timeLayer(layerGraph(line), options);
     if (timed === null) continue;
@@ -211,13 +213,9 @@ async function main(args: readonly string[]): Promise<void> {
     print(layer);
     layers.push(layer);
     entries = mergeEntries(entries, entriesOf(timed));
+    write(out, `${JSON.stringify({ machine, target: values.target, layers }, null, 1)}\n`);
   }
   const slow = summarise(layers, tolerance);
-  const report = { machine: machineInfo(), target: values.target, layers };
-  write(
-    values.out ?? `out/bench/shapes-${values.target}.json`,
-    `${JSON.stringify(report, null, 1)}\n`,
-  );
   if (values.profile !== undefined) {
     write(values.profile, printProfile({ device: thisDevice(target.caps.name), entries }));
   }
