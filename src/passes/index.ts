@@ -8,6 +8,7 @@ import { fuseFunctions } from "./fuse-functions.ts";
 import { fuseNorms } from "./fuse-norms.ts";
 import { fuseQdq } from "./fuse-qdq.ts";
 import { fuseResidual } from "./fuse-residual.ts";
+import { keepReducedAxes } from "./keep-reduced-axes.ts";
 import { legalizeQuant } from "./legalize-quant.ts";
 import { lowerLut } from "./lower-lut.ts";
 import { matmulToLinear } from "./matmul-to-linear.ts";
@@ -49,6 +50,7 @@ export const cleanup: readonly Pass[] = [
 
 /** What compiled code wants: one layout, fused operators, no quantised arithmetic without a kernel. */
 export const toTarget: readonly Pass[] = [
+  keepReducedAxes,
   toLayout("nhwc"),
   simplify,
   spreadConvTranspose,
@@ -80,6 +82,7 @@ export const allPasses: readonly Pass[] = [
   cancelTransposes,
   zeroNegligibleWeights,
   removeDeadChannels,
+  keepReducedAxes,
   toLayout("nhwc"),
   toLayout("nchw"),
   spreadConvTranspose,
