@@ -1,6 +1,7 @@
 /**
  * @file The cost model's data: `node bench/costs.ts measure MODEL...` times every candidate of bench models
  * and training steps (name or name:dtype) and adds that to devices/; --target native does so for C on this machine.
+ * A later time replaces an earlier one, with --least only where it is shorter (for machines that are not quiet).
  * `node bench/costs.ts fit` writes src/select/coefficients.ts.
  */
 import { execFileSync } from "node:child_process";
@@ -16,6 +17,7 @@ import { coefficientsFor, groupsOf } from "../src/select/costs.ts";
 import { fitCoefficients } from "../src/select/fit.ts";
 import {
   type DeviceProfile,
+  measuredTimes,
   mergeEntries,
   type ProfileEntry,
   parseProfile,
@@ -85,7 +87,10 @@ async function measure(
   const device = thisDevice(caps.name, compiler);
   const path = pathOf(caps.name);
   const before = existsSync(path) ? read(path).entries : [];
-  writeFileSync(path, printProfile({ device, entries: mergeEntries(before, entries) }));
+  const known = measuredTimes(before);
+  const least = ({ key, ns }: ProfileEntry): number => Math.min(ns, known.get(key) ?? ns);
+  const kept = values.least ? entries.map((e) => ({ ...e, ns: least(e) })) : entries;
+  writeFileSync(path, printProfile({ device, entries: mergeEntries(before, kept) }));
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(`${name} ${dtype}: ${entries.length} candidates in ${seconds} s`);
 }
@@ -133,6 +138,7 @@ const { positionals, values } = parseArgs({
   options: {
     budget: { type: "string", default: "500" },
     target: { type: "string", default: "wasm" },
+    least: { type: "boolean", default: false },
   },
 });
 const [command, ...models] = positionals;
@@ -148,5 +154,5 @@ else if (command === "measure") {
   }
 } else
   console.log(
-    "node bench/costs.ts measure MODEL[:DTYPE]... [--target wasm|native] [--budget MS] | fit",
+    "node bench/costs.ts measure MODEL[:DTYPE]... [--target wasm|native] [--budget MS] [--least] | fit",
   );
