@@ -6,7 +6,7 @@ import { ceilDiv } from "../../util/math.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { type ConvGeometry, panelWidth, type Tile } from "../gemm/geometry.ts";
 import { tileF32 } from "../gemm/tile.ts";
-import { applyMatrix, type Transforms } from "./linear.ts";
+import { applyMatrix, type Transforms, UNFUSED } from "./linear.ts";
 
 export const TAPS = 3;
 /** Bytes that the transformed tiles of a band may take, to stay in the second-level cache. */
@@ -100,7 +100,7 @@ export function weightKernel(g: ConvGeometry, b: Bands): Kernel {
   const src = k.buffer("src", "f32", b.panels * TAPS * TAPS * depth, "const");
   const dst = k.buffer("dst", "f32", b.panels * t.span ** 2 * depth, "out");
   const apply = (xs: readonly Expr[]): Expr[] =>
-    applyMatrix(t.weights, xs, (hint, e) => k.let(hint, e)).map((e) => k.let("u", e));
+    applyMatrix(t.weights, xs, (hint, e) => k.let(hint, e), UNFUSED).map((e) => k.let("u", e));
   const block = (panel: Expr, i: Expr): void => {
     const from = k.let("from", affine([panel, TAPS * TAPS * depth], i));
     const columns = [0, 1, 2].map((x) =>

@@ -72,13 +72,21 @@ interface Product {
   readonly x: Expr;
 }
 
+/** a * b + c: fused where the engine can, or the same on every engine. */
+type Multiply = (a: Expr, b: Expr, c: Expr) => Expr;
+
+export const UNFUSED: Multiply = (a, b, c) => add(mul(a, b), c);
+
 /** The sum of products; a common factor is taken out. Null when there is nothing to add. */
-function sumOf(products: readonly Product[]): Expr | null {
+function sumOf(products: readonly Product[], multiply: Multiply): Expr | null {
   const terms = products.filter((p) => p.factor !== 0);
   if (terms.length === 0) return null;
   const size = Math.abs(terms[0]!.factor);
   if (size !== 1 && terms.length > 1 && terms.every((p) => Math.abs(p.factor) === size)) {
-    const inner = sumOf(terms.map((p) => ({ ...p, factor: Math.sign(p.factor) })))!;
+    const inner = sumOf(
+      terms.map((p) => ({ ...p, factor: Math.sign(p.factor) })),
+      multiply,
+    )!;
     return mul(inner, constant(inner.type, size));
   }
   const first = terms.find((p) => p.factor === 1) ?? terms[0]!;
@@ -87,7 +95,7 @@ function sumOf(products: readonly Product[]): Expr | null {
     if (x === first.x) return sum;
     if (factor === 1) return add(sum, x);
     if (factor === -1) return sub(sum, x);
-    return fma(x, constant(x.type, factor), sum);
+    return multiply(x, constant(x.type, factor), sum);
   }, start);
 }
 
@@ -114,7 +122,12 @@ function pairColumns(m: Matrix, xs: readonly Expr[], name: Name): readonly [Matr
 }
 
 /** The matrix times the vector. Rows that differ in signs only share the two halves of their sums. */
-export function applyMatrix(matrix: Matrix, xs: readonly Expr[], name: Name): Expr[] {
+export function applyMatrix(
+  matrix: Matrix,
+  xs: readonly Expr[],
+  name: Name,
+  multiply: Multiply = fma,
+): Expr[] {
   const [m, values] = pairColumns(matrix, xs, name);
   const out: Expr[] = [];
   for (let i = 0; i < m.length; i++) {
@@ -122,10 +135,16 @@ export function applyMatrix(matrix: Matrix, xs: readonly Expr[], name: Name): Ex
     const next = m[i + 1];
     const products = row.map((factor, j) => ({ factor, x: values[j]! }));
     const mirrored = next?.every((c, j) => Math.abs(c) === Math.abs(row[j]!)) === true;
-    const same = sumOf(products.filter((_, j) => mirrored && next[j] === row[j]));
-    const opposite = sumOf(products.filter((_, j) => mirrored && next[j] !== row[j]));
+    const same = sumOf(
+      products.filter((_, j) => mirrored && next[j] === row[j]),
+      multiply,
+    );
+    const opposite = sumOf(
+      products.filter((_, j) => mirrored && next[j] !== row[j]),
+      multiply,
+    );
     if (same === null || opposite === null) {
-      out.push(sumOf(products)!);
+      out.push(sumOf(products, multiply)!);
       continue;
     }
     const [even, odd] = [name("e", same), name("o", opposite)];
