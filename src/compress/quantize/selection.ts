@@ -46,9 +46,10 @@ function keepsParams(g: Graph, node: Node): boolean {
   return out?.every((t) => t.dtype === "i8" && t.quant !== undefined) === true;
 }
 
-/** Integer arithmetic is defined, or the op is a function of single elements that becomes a table. */
+/** Integer arithmetic is defined, or the op moves elements, or is a function of single ones that becomes a table. */
 function hasIntegerForm(g: Graph, node: Node): boolean {
-  if (node.op.quant !== "integer" && node.op.scalar === undefined) return false;
+  const moves = node.op.moves?.(node.attrs) === true;
+  if (node.op.quant !== "integer" && node.op.scalar === undefined && !moves) return false;
   if (attrOf(node, "act") !== undefined || node.outs.length !== 1) return false;
   const attrs = { ...node.attrs, out: PROBE };
   const out = tryInfer(node.op, probedOperands(g, node), attrs)?.[0];
