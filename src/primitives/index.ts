@@ -20,6 +20,7 @@ import { linearF32Im2row } from "./linear/f32-im2row.ts";
 import { linearI8Gemm } from "./linear/i8-gemm.ts";
 import { lutI8HardSwish } from "./lut/i8-hard-swish.ts";
 import { matmulF32 } from "./matmul/f32.ts";
+import { matmulI8 } from "./matmul/i8.ts";
 import { maxPoolNhwc } from "./max-pool/nhwc.ts";
 import { layerNormRows, rmsNormRows } from "./norm/f32-rows.ts";
 import type { Primitive } from "./primitive.ts";
@@ -51,6 +52,6 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   reduce_mean: [reduceMeanColumns],
   reduce_sum: [reduceSumColumns],
   resize: [resizeNhwc],
-  matmul: [matmulF32],
+  matmul: [matmulF32, matmulI8],
   linear: [linearF32Gemm, linearF32Im2row, linearI8Gemm, linearF32Blocks],
 };

@@ -6,6 +6,7 @@ import { interpret } from "../../src/graph/interpret.ts";
 import type { Activation, Arith } from "../../src/graph/op.ts";
 import { makeProgramRunner, readOutput, writeInput } from "../../src/kernel/interpret-program.ts";
 import { conv } from "../../src/ops/nn/conv.ts";
+import { matmul } from "../../src/ops/nn/matmul.ts";
 import { lut } from "../../src/ops/quant/lut.ts";
 import { compileGraph } from "../../src/plan/compile.ts";
 import { primitives } from "../../src/primitives/index.ts";
@@ -153,5 +154,28 @@ test("hard-swish tables: all candidates equal eval", async (t) => {
     const names = await checkAll(g.build(), [ints(rng, dtype, [n], lo, hi)], `lut ${n}`);
     assert.equal(names[0], n < 8 ? "lut_default" : "i8_lut_hard_swish");
     t.diagnostic(names.join(", "));
+  }
+});
+
+test("8-bit matrix products of activations: all candidates equal eval", async (t) => {
+  const rng = makeRng(81);
+  for (const [a, b, attrs] of [
+    [[2, 7, 12], [2, 12, 16], {}],
+    [[3, 9, 5], [1, 5, 11], {}],
+    [[2, 2, 8, 6], [2, 2, 10, 6], { transB: true }],
+    [[1, 7, 3], [1, 9, 7], { transA: true, transB: true }],
+  ] as const) {
+    for (const arith of ["float", "tflite"] as const) {
+      const g = new GraphBuilder("matmul");
+      const quant = { scale: [Math.fround(0.04)], zeroPoint: [-11], axis: null };
+      const other = { scale: [Math.fround(0.07)], zeroPoint: [130], axis: null };
+      const x = g.input("a", tensorType("i8", a, quant));
+      const w = g.input("b", tensorType("u8", b, other));
+      const out = { dtype: "i8", scale: [Math.fround(0.9)], zeroPoint: [4], axis: null } as const;
+      g.output(g.apply(matmul, [x, w], { ...attrs, out, arith }), "y");
+      const feeds = [ints(rng, "i8", a, -128, 127), ints(rng, "u8", b, 0, 255)];
+      const names = await checkAll(g.build(), feeds, `matmul [${a}] [${b}]`);
+      t.diagnostic(names.join(", "));
+    }
   }
 });

@@ -19,7 +19,11 @@ import {
 import { packColumns, packRows } from "./pack.ts";
 
 /** The offset of a batch number in an operand with these strides along the batch axes. */
-function batchOffset(batch: Expr, shape: readonly number[], strides: readonly number[]): Expr {
+export function batchOffset(
+  batch: Expr,
+  shape: readonly number[],
+  strides: readonly number[],
+): Expr {
   let below = product(shape);
   const terms = shape.map((n, axis) => {
     const outer = below;
