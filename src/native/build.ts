@@ -23,6 +23,9 @@ const run = promisify(execFile);
 
 /** Libraries kept; the ones used longest ago are deleted. */
 const KEPT = 200;
+/** Folders of builds in progress begin with this. */
+const BUILD = "build-";
+const A_DAY = 24 * 3600 * 1000;
 
 /** Where libraries are kept unless `TERSOR_CACHE` names a folder. */
 function cacheFolder(env: Env): string {
@@ -48,7 +51,13 @@ function privateFolder(path: string): string | null {
   }
 }
 
+/** Deletes libraries beyond KEPT, and what builds that were broken off left behind. */
 function prune(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const broken = name.startsWith(BUILD) && Date.now() - ageOf(path) > A_DAY;
+    if (broken) rmSync(path, { recursive: true, force: true });
+  }
   const files = readdirSync(folder).filter((name) => name.endsWith(".so"));
   if (files.length <= KEPT) return;
   const aged = files.map((name) => ({ path: join(folder, name), at: ageOf(join(folder, name)) }));
@@ -112,7 +121,7 @@ export async function buildLibrary(
     utimesSync(path, new Date(), new Date());
     return { path, cached: true, release: () => {} };
   }
-  const folder = mkdtempSync(join(kept ?? tmpdir(), "build-"));
+  const folder = mkdtempSync(join(kept ?? tmpdir(), BUILD));
   const clear = (): void => rmSync(folder, { recursive: true, force: true });
   try {
     const built = await compileIn(folder, files, compiler, flags);

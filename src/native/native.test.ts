@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -129,4 +130,27 @@ test("the weights stay while the session does, whatever is collected", (t) =>
       assert.deepEqual(session.run(smallFeeds()).map(toNumbers), want);
     }
     session.close();
+  }));
+
+test("a process or worker that leaves a session open ends all the same", (t) =>
+  withCache(t, async (env) => {
+    const url = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href);
+    const code = `
+      import { createNativeSession } from ${url("./index.ts")};
+      import { smallFeeds, smallProgram } from ${url("../../test/support/small-program.ts")};
+      const session = await createNativeSession(smallProgram(), { threads: 3 });
+      console.log(session.run(smallFeeds()).length);`;
+    const start = `
+      import { Worker } from "node:worker_threads";
+      const worker = new Worker(new URL("data:text/javascript," + encodeURIComponent(CODE)));
+      worker.on("exit", (status) => console.log("exit", status));`;
+    for (const script of [code, start.replace("CODE", JSON.stringify(code))]) {
+      const args = ["--input-type=module", "-e", script];
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+        env,
+        encoding: "utf8",
+      });
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^2$/m);
+    }
   }));

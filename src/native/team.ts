@@ -74,8 +74,13 @@ const TEAM = `struct team {
   int threads;
   void *arena;
   const void *weights;
+  struct team *next;
   pthread_t ids[MAX_THREADS];
 };
+
+/* Teams that are open. */
+static struct team *teams;
+static pthread_mutex_t teams_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct member {
   struct team *team;
@@ -130,8 +135,17 @@ static void gate_drop(struct gate *g) {
   pthread_mutex_destroy(&g->lock);
 }
 
+static void forget(const struct team *t) {
+  struct team **at = &teams;
+  pthread_mutex_lock(&teams_lock);
+  while (*at != NULL && *at != t) at = &(*at)->next;
+  if (*at != NULL) *at = t->next;
+  pthread_mutex_unlock(&teams_lock);
+}
+
 /* Ends the threads and frees the team. */
 void team_close(struct team *t) {
+  forget(t);
   t->first = -1;
   gate_open(&t->start);
   for (int i = 1; i < t->threads; i++) pthread_join(t->ids[i], NULL);
@@ -165,7 +179,16 @@ struct team *team_open(void *arena, const void *weights, int threads) {
     team_close(t);
     return NULL;
   }
+  pthread_mutex_lock(&teams_lock);
+  t->next = teams;
+  teams = t;
+  pthread_mutex_unlock(&teams_lock);
   return t;
+}
+
+/* The threads of teams left open must not outlive the code that they run. */
+__attribute__((destructor)) static void close_all(void) {
+  while (teams != NULL) team_close(teams);
 }
 `;
 
