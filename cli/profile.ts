@@ -55,7 +55,7 @@ async function profile(paths: readonly string[], options: Options): Promise<void
         caps,
         coefficients: coefficientsFor(caps.name),
         budgetMs: 1000 * options.seconds,
-        progress: (plan, fresh) => io.progress(`${path}: plan ${plan}, ${fresh} new candidates`),
+        progress: (turn, turns) => io.progress(`${path}: measuring ${turn}/${turns}`),
         open: target.open,
       },
     );

@@ -4,7 +4,7 @@
  */
 import type { Graph } from "../graph/graph.ts";
 import type { Program } from "../kernel/program.ts";
-import { compileGraph } from "../plan/compile.ts";
+import { type CompileResult, compileGraph } from "../plan/compile.ts";
 import type { Capabilities } from "../primitives/capabilities.ts";
 import { primitives } from "../primitives/index.ts";
 import type { Candidate } from "../primitives/primitive.ts";
@@ -22,12 +22,16 @@ export interface MeasureOptions {
   readonly open: (program: Program) => Promise<Session>;
   /** Time to spend on each plan, in milliseconds. Default 1000. */
   readonly budgetMs?: number;
-  /** Called before each plan. */
-  readonly progress?: (plan: number, pending: number) => void;
+  /** Called before each turn of a plan. */
+  readonly progress?: (turn: number, turns: number) => void;
 }
 
-/** A candidate expected to take this many times as long as the best one is not measured. */
+/**
+ * A candidate expected to take this many times as long as the best one is not measured, unless it takes little
+ * time anyway: what is never measured is never known to be slow.
+ */
 const HOPELESS = 3;
+const LITTLE_NS = 100_000;
 const MAX_PLANS = 40;
 const REPEATS = 2;
 
@@ -38,31 +42,57 @@ interface Sample {
   readonly times: number[];
 }
 
+/** A plan, and the least time seen of each of its steps in milliseconds. */
+interface Plan {
+  readonly compiled: CompileResult;
+  readonly stepMs: number[];
+}
+
 /** Times every candidate worth it of every distinct layer of a graph in target form. */
 export async function measureCandidates(
   graph: Graph,
   options: MeasureOptions,
 ): Promise<ProfileEntry[]> {
-  const found = new Map<string, Sample>();
-  for (let plan = 0; plan < MAX_PLANS; plan++) {
-    const round = new Round(options, (key) => found.has(key));
-    const { program, nodes } = compileGraph(graph, {
-      primitives,
-      caps: options.caps,
-      select: (network) => round.select(network),
-    });
-    if (plan > 0 && round.fresh === 0) break;
-    options.progress?.(plan + 1, round.fresh);
-    const stepMs = await timeSteps(program, options);
-    for (const { choice, candidate, firstStep, stepCount } of nodes) {
-      const key = keyOf(choice, candidate);
-      const ms = stepMs.slice(firstStep, firstStep + stepCount).reduce((a, b) => a + b, 0);
-      const entry = found.get(key) ?? { choice, candidate, times: [] };
-      entry.times.push(1e6 * ms);
-      found.set(key, entry);
+  const plans = plansOf(graph, options);
+  // All plans in turn, and again: what disturbs the machine for a while hits all alike.
+  for (let repeat = 0; repeat < REPEATS; repeat++) {
+    for (const [i, { compiled, stepMs }] of plans.entries()) {
+      options.progress?.(repeat * plans.length + i + 1, REPEATS * plans.length);
+      (await timeSteps(compiled.program, options)).forEach((ms, step) => {
+        stepMs[step] = Math.min(ms, stepMs[step]!);
+      });
     }
   }
-  return [...found].flatMap(([key, sample]) => entryOf(key, sample));
+  return [...samplesOf(plans)].flatMap(([key, sample]) => entryOf(key, sample));
+}
+
+/** Plans that together have every candidate worth it. */
+function plansOf(graph: Graph, { caps, coefficients }: MeasureOptions): Plan[] {
+  const plans: Plan[] = [];
+  const planned = new Set<string>();
+  while (plans.length < MAX_PLANS) {
+    const round = new Round(coefficients, planned);
+    const select = (network: Network): Selection => round.select(network);
+    const compiled = compileGraph(graph, { primitives, caps, select });
+    if (plans.length > 0 && !round.fresh) break;
+    const stepMs = compiled.program.steps.map(() => Number.POSITIVE_INFINITY);
+    plans.push({ compiled, stepMs });
+  }
+  return plans;
+}
+
+function samplesOf(plans: readonly Plan[]): Map<string, Sample> {
+  const found = new Map<string, Sample>();
+  for (const { compiled, stepMs } of plans) {
+    for (const { choice, candidate, firstStep, stepCount } of compiled.nodes) {
+      const key = keyOf(choice, candidate);
+      const ms = stepMs.slice(firstStep, firstStep + stepCount).reduce((a, b) => a + b, 0);
+      const sample = found.get(key) ?? { choice, candidate, times: [] };
+      sample.times.push(1e6 * ms);
+      found.set(key, sample);
+    }
+  }
+  return found;
 }
 
 function entryOf(key: string, { choice, candidate, times }: Sample): ProfileEntry[] {
@@ -72,54 +102,57 @@ function entryOf(key: string, { choice, candidate, times }: Sample): ProfileEntr
   return [{ key, group: groupOf(choice, candidate), ns, macs, bytes }];
 }
 
-/** The plan of one round: for every node a candidate that was not measured yet, or the likely best one. */
+/** The selection of one round: for every node a candidate that is in no plan yet, or the likely best one. */
 class Round {
-  private readonly options: MeasureOptions;
-  private readonly isKnown: (key: string) => boolean;
-  /** Distinct candidates measured for the first time. */
-  fresh = 0;
-  private readonly planned = new Set<string>();
+  private readonly coefficients: CoefficientTable;
+  private readonly planned: Set<string>;
+  /** Has something that no plan had. */
+  fresh = false;
 
-  constructor(options: MeasureOptions, isKnown: (key: string) => boolean) {
-    this.options = options;
-    this.isKnown = isKnown;
+  /** `planned`: keys that are in plans; those of this round are added. */
+  constructor(coefficients: CoefficientTable, planned: Set<string>) {
+    this.coefficients = coefficients;
+    this.planned = planned;
   }
 
   select(network: Network): Selection {
-    const choices = network.nodes.map((node) => this.pick(node));
-    const { coefficients } = this.options;
-    const costs = costModel(new Map(), coefficients);
+    // Equal layers take the same candidate: what is planned counts from the next round on.
+    const added = new Set<string>();
+    const choices = network.nodes.map((node) => this.pick(node, added));
+    const costs = costModel(new Map(), this.coefficients);
     const problem = selectionProblem(network, costs, () => 0);
     const conversions = problem.decode(choices).conversions.map((c) => {
       if (network.isConstant(c.value)) return c;
-      return { ...c, candidate: this.pick(network.conversions(c.value, c.from, c.to)) };
+      const node = network.conversions(c.value, c.from, c.to);
+      return { ...c, candidate: this.pick(node, added) };
     });
+    this.fresh = added.size > 0;
+    for (const key of added) this.planned.add(key);
     return { choices, conversions };
   }
 
-  private pick(node: NetworkNode): number {
-    const { coefficients } = this.options;
-    const expected = node.candidates.map((c) => modelledNs(coefficients, node, c));
+  private pick(node: NetworkNode, added: Set<string>): number {
+    const expected = node.candidates.map((c) => modelledNs(this.coefficients, node, c));
     const least = Math.min(...expected);
-    const worth = [...expected.keys()].filter((i) => expected[i]! <= HOPELESS * least);
+    const worth = [...expected.keys()].filter(
+      (i) => expected[i]! <= Math.max(HOPELESS * least, LITTLE_NS),
+    );
     const key = (i: number): string => keyOf(node, node.candidates[i]!);
-    const next = worth.find((i) => !this.isKnown(key(i)));
+    const next = worth.find((i) => !this.planned.has(key(i)));
     if (next === undefined) return expected.indexOf(least);
-    if (!this.planned.has(key(next))) this.fresh++;
-    this.planned.add(key(next));
+    added.add(key(next));
     return next;
   }
 }
 
-/** Milliseconds of each step: the least of several low quantiles. */
+/** Milliseconds of each step: a low quantile. */
 async function timeSteps(program: Program, { open, budgetMs = 1000 }: MeasureOptions) {
   const session = await open(program);
   try {
     session.warmUp();
     const once = Math.max(1e-3, median(session.time(5)));
     const runs = Math.max(5, Math.min(100, Math.ceil(budgetMs / REPEATS / once)));
-    const rounds = Array.from({ length: REPEATS }, () => session.profile(runs).map((s) => s.lowMs));
-    return program.steps.map((_, i) => Math.min(...rounds.map((r) => r[i]!)));
+    return session.profile(runs).map((s) => s.lowMs);
   } finally {
     session.close();
   }
