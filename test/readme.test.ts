@@ -101,9 +101,11 @@ async function runScript(text: string, index: number): Promise<void> {
   const entry = join(ROOT, "src/index.ts");
   const file = join(folder, named ?? `example${index}.ts`);
   const native = join(ROOT, "src/native/index.ts");
+  const train = join(ROOT, "src/train/index.ts");
   const local = text
     .replace('from "tersor"', `from ${JSON.stringify(entry)}`)
-    .replace('from "tersor/native"', `from ${JSON.stringify(native)}`);
+    .replace('from "tersor/native"', `from ${JSON.stringify(native)}`)
+    .replace('from "tersor/train"', `from ${JSON.stringify(train)}`);
   writeFileSync(file, local);
   const printed = await node([file]);
   if (named === undefined) assert.notEqual(printed.trim(), "");
