@@ -2,10 +2,11 @@
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
-import { depthwiseKernel, depthwiseTile } from "../depthwise/f32.ts";
+import { type DepthwiseTile, depthwiseKernel, depthwiseTile } from "../depthwise/f32.ts";
+import { fitsPlanes, planeSize, planesKernel } from "../depthwise/f32-planes.ts";
 import { convGeometry } from "../gemm/geometry.ts";
-import { definePrimitive, type Operand, operandBytes } from "../primitive.ts";
-import { packedStorage } from "../storage.ts";
+import { type Candidate, definePrimitive, type Operand, operandBytes } from "../primitive.ts";
+import { packedStorage, plainStorage } from "../storage.ts";
 
 /** [C, kh, kw, 1] as [kh * kw][C]. */
 function packTaps(w: Tensor): Tensor {
@@ -32,19 +33,19 @@ export const convF32Depthwise = definePrimitive({
     const { act } = attrs;
     if (act !== undefined && SCALARS[act.fn] === undefined) return [];
     const tile = depthwiseTile(g, caps);
-    if (tile === null) return [];
     const macs = g.batch * g.oh * g.ow * g.c * g.kh * g.kw;
-    const implement = () => {
+    const none = tensorOf("f32", [g.c], new Float32Array(g.c));
+    const b: Operand = { kind: "const", name: "bias", tensor: constants[2] ?? none };
+    const channelsLast = (tile: DepthwiseTile) => {
       const taps = packTaps(weights);
       const channels = Array.from({ length: g.c }, (_, c) => c);
       const stored =
         storage[1] &&
         packedStorage(storage[1], taps.data.length, g.c, (scale) => channels.map(scale));
-      const none = tensorOf("f32", [g.c], new Float32Array(g.c));
       const operands: Operand[] = [
         { kind: "in", index: 0 },
         { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) },
-        { kind: "const", name: "bias", tensor: constants[2] ?? none },
+        b,
         { kind: "out", index: 0 },
       ];
       const kernel = depthwiseKernel(g, tile, act);
@@ -53,8 +54,34 @@ export const convF32Depthwise = definePrimitive({
       }
       return { inPlace: false, steps: [{ kernel, operands, args: [] }] };
     };
+    const planes = () => {
+      const stored = storage[1] && plainStorage(storage[1], weights.type);
+      const operands: Operand[] = [
+        { kind: "in", index: 0 },
+        { kind: "const", name: "weights", tensor: weights, ...(stored && { storage: stored }) },
+        b,
+        { kind: "out", index: 0 },
+        { kind: "work", id: "plane", bytes: 4 * planeSize(g) },
+      ];
+      return { inPlace: false, steps: [{ kernel: planesKernel(g, act), operands, args: [] }] };
+    };
     const name = `f32_conv_depthwise_${g.kh}x${g.kw}`;
     const work = { macs, bytes: operandBytes(input) };
-    return [{ name, family: "depthwise", work, implement }];
+    const found: Candidate[] = [];
+    if (tile !== null) {
+      found.push({ name, family: "depthwise", work, implement: () => channelsLast(tile) });
+    }
+    if (fitsPlanes(g)) {
+      const copied = 8 * g.batch * g.c * g.h * g.w;
+      found.push({
+        name: `f32_conv_depthwise_planes_${g.kh}x${g.kw}`,
+        family: "depthwise",
+        ins: ["nchw", "plain", "plain"],
+        outs: ["nchw"],
+        work: { macs, bytes: work.bytes + copied },
+        implement: planes,
+      });
+    }
+    return found;
   },
 });
