@@ -6,6 +6,7 @@ import { convF32Blocks } from "./conv/f32-blocks.ts";
 import { convF32Depthwise } from "./conv/f32-depthwise.ts";
 import { convF32Gemm } from "./conv/f32-gemm.ts";
 import { convF32Im2row } from "./conv/f32-im2row.ts";
+import { convF32Kn2row } from "./conv/f32-kn2row.ts";
 import { convF32Spmm } from "./conv/f32-spmm.ts";
 import { convF32Winograd } from "./conv/f32-winograd.ts";
 import { convI8Depthwise } from "./conv/i8-depthwise.ts";
@@ -36,6 +37,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
     convF32Gemm,
     convF32Winograd,
     convF32Im2row,
+    convF32Kn2row,
     convI8Gemm,
     convI8Winograd,
     convF32Spmm,

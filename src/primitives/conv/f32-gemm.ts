@@ -15,8 +15,8 @@ export const convF32Gemm = definePrimitive({
     const biasKnown = bias === undefined || constants[2] !== undefined;
     if (weights !== null && !biasKnown) return [];
     const geometry = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
-    // Groups of few channels leave most lanes empty.
-    if (geometry === null || geometry.n / geometry.groups < 4) return [];
+    // Single channels leave most lanes empty.
+    if (geometry === null || geometry.n / geometry.groups < 2) return [];
     const found = f32GemmPlan({
       geometry,
       weights,
