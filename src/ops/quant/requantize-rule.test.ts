@@ -6,9 +6,11 @@ import { add, KernelBuilder } from "../../kernel/build.ts";
 import { interpretKernel } from "../../kernel/interpret.ts";
 import type { Expr } from "../../kernel/ir.ts";
 import type { QuantParams } from "../../tensor/tensor.ts";
+import { clamp } from "../../util/math.ts";
 import { makeRng } from "../../util/rng.ts";
 import {
   activationRange,
+  LOOSE_STEPS,
   type RequantRule,
   type RequantTable,
   requantRule,
@@ -29,7 +31,12 @@ const perChannel = (scale: readonly number[]): QuantParams => ({
 const CHANNELS = 4;
 
 /** Runs rule.expr on accumulators, `lanes` at a time; accumulator i belongs to channel i % 4. */
-function runExpr(rule: RequantRule, accs: Int32Array, lanes: 1 | 4): Int32Array {
+function runExpr(
+  rule: RequantRule,
+  accs: Int32Array,
+  lanes: 1 | 4,
+  form: "expr" | "loose" = "expr",
+): Int32Array {
   const tables = lanes === 1 ? rule.tables : rule.vectorTables!;
   const k = new KernelBuilder("requantize");
   const input = k.buffer("in", "i32", accs.length, "in");
@@ -49,7 +56,7 @@ function runExpr(rule: RequantRule, accs: Int32Array, lanes: 1 | 4): Int32Array 
           const at = k.let("at", add(i, c));
           const acc = k.let("acc", k.load(input, at, type));
           const params = tables.map((t, j) => param(k, t, buffers[j]!, c, acc, lanes));
-          k.store(output, at, rule.expr(acc, params));
+          k.store(output, at, rule[form](acc, params));
         },
         { step: lanes },
       );
@@ -122,5 +129,11 @@ test("kernel forms give what js gives", () => {
     assert.deepEqual([...runExpr(rule, accs, 1)], want, `${note}: scalar`);
     assert.ok(rule.vectorTables !== null, note);
     assert.deepEqual([...runExpr(rule, accs, 4)], want, `${note}: lanes`);
+    const loose = runExpr(rule, accs, 4, "loose");
+    accs.forEach((a, i) => {
+      const m = rule.multiplier[i % rule.multiplier.length]!;
+      if (Math.abs(a) >= rule.looseReach || Math.abs(a) * m >= LOOSE_STEPS) return;
+      assert.equal(clamp(loose[i]!, rule.lo, rule.hi), want[i], `${note}: loose, ${a}`);
+    });
   }
 });

@@ -76,9 +76,10 @@ export interface RequantRule {
   expr(acc: Expr, params: readonly Expr[]): Expr;
   /**
    * `expr` without its clamp: shorter, for kernels whose narrowing stores saturate. Right where
-   * |acc| * multiplier < LOOSE_STEPS.
+   * |acc| * multiplier < LOOSE_STEPS and |acc| < looseReach.
    */
   loose(acc: Expr, params: readonly Expr[]): Expr;
+  readonly looseReach: number;
 }
 
 /** Largest distance from the zero point, in steps of the output, that `RequantRule.loose` takes. */
@@ -173,6 +174,7 @@ function floatRule(multiplier: readonly number[], common: Common): RequantRule {
     },
     loose: (acc, params) =>
       sub(roundedBits(acc, params[0]!), constant(acc.type, ROUND_BITS - zero)),
+    looseReach: Number.POSITIVE_INFINITY,
   };
 }
 
@@ -241,8 +243,39 @@ function fixedRule(multiplier: readonly number[], common: Common): RequantRule {
         ? vectorTables
         : [mantissa, { name: "right", dtype: "i32", values: rights }],
     expr: (acc, params) => finish(scale(acc, params)),
-    loose: (acc, params) => add(scale(acc, params), constant(acc.type, zero)),
+    loose: (acc, params) => {
+      if (!upper || !isVector(acc.type) || lanesOf(acc.type) > 4) {
+        return add(scale(acc, params), constant(acc.type, zero));
+      }
+      const real = withElem(acc.type, "f32");
+      const factor = uniform
+        ? constant(real, 2 ** (1 - rights[0]!))
+        : mul(cast(real, "convert_s", params[1]!), constant(real, 2 ** -31));
+      return sub(
+        shiftedBits(upperProduct(acc, params[0]!), factor),
+        constant(acc.type, ROUND_BITS - zero),
+      );
+    },
+    looseReach: upper ? 2 ** 24 - 4 : Number.POSITIVE_INFINITY,
   };
+}
+
+/** The upper words of the 64-bit products of lanes, 2^30 added to each. */
+function upperProduct(x: Expr, mantissa: Expr): Expr {
+  const long = longOf(x.type);
+  const half = (part: "low" | "high"): Expr =>
+    cast(x.type, "bits", add(extmul(long, part, x, mantissa), constant(long, 1n << 30n)));
+  return shuffle(half("low"), half("high"), everySecond(x.type, 1));
+}
+
+/**
+ * x * factor, a power of two below 1, rounded with halves up, in the low bits; |x| < 2^23. Both roundings of the
+ * fixed-point product are this one: floors of floors are floors. A half added to x leaves no ties.
+ */
+function shiftedBits(x: Expr, factor: Expr): Expr {
+  const real = factor.type;
+  const near = mul(add(cast(real, "convert_s", x), constant(real, 0.5)), factor);
+  return cast(x.type, "bits", add(near, constant(real, 12582912)));
 }
 
 function mulByUniform(acc: Expr, mantissa: Expr, shift: number): Expr {

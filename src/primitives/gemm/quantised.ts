@@ -67,10 +67,11 @@ export function isTame(
   n: number,
 ): boolean {
   const { low, high } = sumRange(node, n);
-  const { multiplier } = node.rule;
+  const { multiplier, looseReach } = node.rule;
   return low.every((least, o) => {
     const bias = node.bias === undefined ? 0 : (node.bias.data[o] as number);
     const farthest = Math.max(Math.abs(least + bias), Math.abs(high[o]! + bias), Math.abs(bias));
+    if (farthest >= looseReach) return false;
     return farthest * multiplier[multiplier.length === 1 ? 0 : o]! < LOOSE_STEPS;
   });
 }

@@ -195,7 +195,7 @@ export const matmulI8 = definePrimitive({
     const rule = requantRule(a.quant!, b.quant!, y.quant!, y.dtype, undefined, attrs.arith);
     if (rule.vectorTables === null) return [];
     const farthest = p.k * reach(a) * reach(b);
-    const tame = farthest * rule.multiplier[0]! < LOOSE_STEPS;
+    const tame = farthest < rule.looseReach && farthest * rule.multiplier[0]! < LOOSE_STEPS;
     if (farthest >= 2 ** 31) return [];
     const panels = product(p.batch) * ceilDiv(p.n, PANEL);
     const rowsHigh = alignUp(p.m, Math.min(HEIGHT, p.m));
