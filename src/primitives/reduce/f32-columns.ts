@@ -1,8 +1,8 @@
-/** @file Sums and means over all axes but the first and the last, or a run of axes before the last: 32 channels at a time. */
+/** @file f32 sums and means over a run of axes before the last: 32 columns at a time. */
 
 import type { Op } from "../../graph/op.ts";
-import { add, affine, binary, constant, KernelBuilder, mul } from "../../kernel/build.ts";
-import type { Expr, Kernel } from "../../kernel/ir.ts";
+import { add, affine, binary, constant, i32, KernelBuilder, mul } from "../../kernel/build.ts";
+import { type Buffer, type Expr, type Kernel, type KType, lanesOf } from "../../kernel/ir.ts";
 import type { ReduceAttrs } from "../../ops/reduce/define.ts";
 import { reduceMean } from "../../ops/reduce/reduce-mean.ts";
 import { reduceSum } from "../../ops/reduce/reductions.ts";
@@ -29,6 +29,32 @@ function columnsOf(shape: readonly number[], axes: readonly number[]): Columns |
   return { outer: product(shape.slice(0, first)), rows, columns: shape[last]! };
 }
 
+/** Sums of `count` neighbouring vectors (or numbers) over all rows; few are summed in several parts at once. */
+function sumRows(
+  k: KernelBuilder,
+  x: Buffer,
+  { rows, columns }: Omit<Columns, "outer">,
+  at: Expr,
+  type: KType,
+  count: number,
+): readonly Expr[] {
+  const parts = Math.max(1, Math.min(rows, Math.floor(VECTORS / count)));
+  const zero = constant(type, 0);
+  const sums = Array.from({ length: parts }, () =>
+    Array.from({ length: count }, () => k.reg("sum", zero)),
+  );
+  const addRow = (r: Expr, part: readonly Expr[]): void => {
+    for (const [i, sum] of part.entries()) {
+      const from = affine(at, [r, columns], i * lanesOf(type));
+      k.set(sum, add(sum, k.load(x, from, type)));
+    }
+  };
+  const whole = rows - (rows % parts);
+  k.for("r", 0, whole, (r) => sums.forEach((part, p) => addRow(add(r, p), part)), { step: parts });
+  k.for("r", whole, rows, (r) => addRow(r, sums[0]!));
+  return sums.reduce((a, b) => a.map((s, i) => k.let("sums", add(s, b[i]!))));
+}
+
 function kernelOf({ outer, rows, columns }: Columns, mean: boolean): Kernel {
   const k = new KernelBuilder(mean ? "reduce_mean" : "reduce_sum");
   const x = k.buffer("x", "f32", outer * rows * columns, "in");
@@ -36,31 +62,21 @@ function kernelOf({ outer, rows, columns }: Columns, mean: boolean): Kernel {
   k.forParallel("outer", 0, outer, (o) => {
     const from = k.let("from", mul(o, rows * columns));
     const to = k.let("to", mul(o, columns));
-    let done = 0;
-    for (const [type, lanes, most] of [
-      ["f32x4", 4, VECTORS],
-      ["f32x4", 4, 1],
-      ["f32", 1, 1],
-    ] as const) {
-      const width = lanes * most;
-      const end = columns - ((columns - done) % width);
-      const block = (c: Expr): void => {
-        const zero = constant(type, 0);
-        const sums = Array.from({ length: most }, () => k.reg("sum", zero));
-        const at = k.let("at", add(from, c));
-        k.for("r", 0, rows, (r) => {
-          for (const [i, sum] of sums.entries()) {
-            k.set(sum, add(sum, k.load(x, affine(at, [r, columns], i * lanes), type)));
-          }
-        });
-        for (const [i, sum] of sums.entries()) {
-          const total = mean ? binary("div", sum, constant(type, rows)) : sum;
-          k.store(y, affine(to, c, i * lanes), total);
-        }
-      };
-      k.forParallel("c", done, end, block, { step: width });
-      done = end;
-    }
+    const block = (type: KType, count: number) => (c: Expr) => {
+      const at = k.let("at", add(from, c));
+      const sums = sumRows(k, x, { rows, columns }, at, type, count);
+      for (const [i, sum] of sums.entries()) {
+        const total = mean ? binary("div", sum, constant(type, rows)) : sum;
+        k.store(y, affine(to, c, i * lanesOf(type)), total);
+      }
+    };
+    const width = 4 * VECTORS;
+    const whole = columns - (columns % width);
+    const vectors = Math.floor((columns - whole) / 4);
+    const left = columns - whole - 4 * vectors;
+    k.forParallel("c", 0, whole, block("f32x4", VECTORS), { step: width });
+    if (vectors > 0) block("f32x4", vectors)(i32(whole));
+    if (left > 0) block("f32", left)(i32(columns - left));
   });
   return k.build();
 }
