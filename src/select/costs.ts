@@ -58,9 +58,14 @@ export function groupsOf(group: string): readonly string[] {
   return dtype === "*" ? wider.slice(1) : wider;
 }
 
-/** The law for a group, or for the nearest wider one that has been measured. */
+/**
+ * The law for a group; else that of the same algorithm on plain values; else the nearest wider one that has been
+ * measured: other operators in this layout may have no products at all.
+ */
 function coefficientsOf(table: CoefficientTable, node: NetworkNode, c: Candidate): Coefficients {
-  const name = groupsOf(groupOf(node, c)).find((n) => table[n] !== undefined);
+  const group = groupOf(node, c);
+  const plain = group.replace(/@[^/]*/, "");
+  const name = [group, plain, ...groupsOf(group)].find((n) => table[n] !== undefined);
   return name === undefined ? ANY : table[name]!;
 }
 
