@@ -11,6 +11,7 @@ import {
   type Expr,
   elemBytes,
   elemOf,
+  type Half,
   isVector,
   type Kernel,
   type KType,
@@ -150,7 +151,7 @@ export const narrow = (type: KType, signed: boolean, a: Expr, b: Expr): Expr => 
   a,
   b,
 });
-export const extmul = (type: KType, half: "low" | "high", a: Expr, b: Expr): Expr => ({
+export const extmul = (type: KType, half: Half, a: Expr, b: Expr): Expr => ({
   kind: "extmul",
   type,
   half,

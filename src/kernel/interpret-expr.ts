@@ -252,15 +252,17 @@ function compileExtmul(ctx: ExprContext, e: Of<"extmul">): Code {
   const a = compileExpr(ctx, e.a) as Many;
   const b = compileExpr(ctx, e.b) as Many;
   const count = lanesOf(e.type);
-  const start = e.half === "high" ? count : 0;
+  const [start, stride] = { low: [0, 1], high: [count, 1], even: [0, 2], odd: [1, 2] }[e.half]!;
+  const half = (v: Lanes): Lane[] =>
+    Array.from({ length: count }, (_, i) => v[start! + i * stride!]!);
   const product: Lane2 =
     elemOf(e.type) === "i64"
       ? (x, y) => BigInt(x) * BigInt(y)
       : (x, y) => Math.imul(x as number, y as number);
   return map2(
     product,
-    () => a().slice(start, start + count),
-    () => b().slice(start, start + count),
+    () => half(a()),
+    () => half(b()),
   );
 }
 

@@ -46,7 +46,10 @@ export type UnaryOp =
   | "clz"
   | "popcnt";
 
-/** Plain names are float or signed; `_u` reads integers as unsigned. */
+/**
+ * Plain names are float or signed; `_u` reads integers as unsigned. Vectors are shifted by an i32, or lane by lane by
+ * a vector of their own type (not in WebAssembly).
+ */
 export type BinaryOp =
   | "add"
   | "sub"
@@ -108,6 +111,9 @@ export type CastOp =
   | "extend_high_s"
   | "extend_low_u"
   | "extend_high_u";
+
+/** Which lanes of a vector: a half of them in order. */
+export type Half = "low" | "high" | "even" | "odd";
 
 export type Expr =
   | { readonly kind: "const"; readonly type: KType; readonly value: number | bigint }
@@ -174,11 +180,14 @@ export type Expr =
       readonly a: Expr;
       readonly b: Expr;
     }
-  /** Lane-wise product of the low or high halves at twice the width (i32x4 -> i64x2, signed). */
+  /**
+   * Lane-wise product of the low or high halves, or of the even or odd lanes (not in WebAssembly), at twice the
+   * width (i32x4 -> i64x2, signed).
+   */
   | {
       readonly kind: "extmul";
       readonly type: KType;
-      readonly half: "low" | "high";
+      readonly half: Half;
       readonly a: Expr;
       readonly b: Expr;
     }

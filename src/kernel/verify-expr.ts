@@ -71,7 +71,6 @@ function checkBinary(s: Scope, e: Of<"binary">): void {
   const { a, b, op } = e;
   const shift = op === "shl" || op === "shr" || op === "shr_u";
   const scalarCount = shift && b.type === "i32";
-  if (isVector(a.type) && shift && !scalarCount) s.fail(`${op} on ${a.type} by ${b.type}`);
   if (a.type !== b.type && !scalarCount) s.fail(`${op} of ${a.type} and ${b.type}`);
   if (!hasBinary(op, elemOf(a.type))) s.fail(`${op} on ${a.type}`);
   const result = COMPARISONS.has(op) ? maskOf(a.type) : a.type;

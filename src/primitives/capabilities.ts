@@ -9,6 +9,8 @@ export interface Capabilities {
   readonly registers: number;
   /** Multiply and add are one instruction: on all engines of the target, on some (kernel forms), on none. */
   readonly fma: "all" | "some" | "none";
+  /** Exact sums of four 8-bit products are one instruction: as for fma. */
+  readonly dot8: "all" | "some" | "none";
 }
 
 /** V8 on x64 gives kernels 15 of 16 registers. */
@@ -17,6 +19,7 @@ export const WASM: Capabilities = {
   vectorBytes: 16,
   registers: 15,
   fma: "some",
+  dot8: "some",
 };
 
 /**
@@ -30,9 +33,11 @@ export const capsOfCpu = (cpu: {
   readonly name: string;
   readonly vectorBytes: Capabilities["vectorBytes"];
   readonly registers: number;
+  readonly dot8: boolean;
 }): Capabilities => ({
   name: `c-${cpu.name}`,
   vectorBytes: cpu.vectorBytes,
   registers: cpu.registers,
   fma: cpu.name === "portable" ? "some" : "all",
+  dot8: cpu.dot8 ? "all" : "none",
 });

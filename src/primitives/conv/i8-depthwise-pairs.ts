@@ -10,6 +10,7 @@ import { DepthwiseKernel, planPairs } from "../depthwise/i8-pairs.ts";
 import { type ConvGeometry, convGeometry } from "../gemm/geometry.ts";
 import { quantisedNode } from "../gemm/quantised.ts";
 import { definePrimitive } from "../primitive.ts";
+import { takesWide } from "./i8-depthwise-wide.ts";
 
 const suits = (g: ConvGeometry): boolean =>
   g.groups === g.c && g.n === g.c && g.c >= 8 && g.dh === 1 && g.dw === 1 && g.sh <= 2 && g.kh > 1;
@@ -17,11 +18,11 @@ const suits = (g: ConvGeometry): boolean =>
 export const convI8DepthwisePairs = definePrimitive({
   name: "i8_conv_depthwise_pairs",
   op: conv,
-  candidates: ({ ins, outs, attrs, constants }) => {
+  candidates: ({ ins, outs, attrs, constants, caps }) => {
     const node = quantisedNode(ins, outs[0]!, constants, attrs);
     if (node === null || node.rule.vectorTables === null) return [];
     const g = convGeometry(ins[0]!, ins[1]!.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
-    if (g === null || !suits(g)) return [];
+    if (g === null || !suits(g) || takesWide(node, g, caps)) return [];
     const plan = planPairs(g);
     const outputs = g.batch * g.oh * g.ow * g.c;
     const interleaved = g.batch * (g.h + ceilDiv(plan.groups, plan.band) * g.kh) * g.span * g.c * 2;

@@ -15,6 +15,7 @@ import { forEachRow } from "../gemm/loops.ts";
 import { type QuantisedNode, quantisedNode } from "../gemm/quantised.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "../gemm/rows.ts";
 import { definePrimitive, type Operand } from "../primitive.ts";
+import { takesWide } from "./i8-depthwise-wide.ts";
 
 function loopsOf(g: ConvGeometry): Loops {
   return {
@@ -65,11 +66,12 @@ function startValues(node: QuantisedNode, g: ConvGeometry): Tensor {
 export const convI8Depthwise = definePrimitive({
   name: "i8_conv_depthwise",
   op: conv,
-  candidates: ({ ins, outs, attrs, constants }) => {
+  candidates: ({ ins, outs, attrs, constants, caps }) => {
     const node = quantisedNode(ins, outs[0]!, constants, attrs);
     if (node === null) return [];
     const g = convGeometry(ins[0]!, ins[1]!.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
     if (g === null || g.groups !== g.c || g.n !== g.c) return [];
+    if (takesWide(node, g, caps)) return [];
     const loops = loopsOf(g);
     const params = requantParameters(node.rule, blockChannels(g));
     if (params === null) return [];

@@ -103,13 +103,18 @@ export interface Parameter {
   readonly tensor: Tensor | null;
 }
 
-/** The rule's parameters for channels in the given order (-1: none); null: no vector form. */
+/**
+ * The rule's parameters for channels in the given order (-1: none), for vectors of that many lanes; null: no vector
+ * form.
+ */
 export function requantParameters(
   rule: RequantRule,
   channels: readonly number[],
+  lanes = 4,
 ): Parameter[] | null {
-  if (rule.vectorTables === null) return null;
-  return rule.vectorTables.map((table) => {
+  const tables = lanes > 4 ? rule.wideTables : rule.vectorTables;
+  if (tables === null) return null;
+  return tables.map((table) => {
     if (table.values.length === 1) return { table, tensor: null };
     const values = channels.map((o) => table.values[Math.max(0, o)]!);
     return { table, tensor: tensorOf(table.dtype, [values.length], values) };

@@ -13,6 +13,7 @@ import { DTYPES, type DType, sizeOf } from "../../tensor/dtype.ts";
 import { toBf16, toF16 } from "../../tensor/half.ts";
 import { splatText } from "./casts.ts";
 import { type Helpers, indent } from "./helpers.ts";
+import { guarded, widenIntrinsic } from "./intrinsics.ts";
 import { cType, memoryType, PORT_TYPES, unsignedType } from "./types.ts";
 
 const isHalf = (dtype: DType): dtype is "f16" | "bf16" => dtype === "f16" || dtype === "bf16";
@@ -108,8 +109,19 @@ function groupLoad(h: Helpers, dtype: DType, type: KType, group: number): string
     if (!own && !isFloatElem(elem) && group === n) {
       const part = `${ownElem(dtype)}x${n}` as KType;
       const source = DTYPES[dtype].kind === "int" ? part : unsignedType(part);
-      const body = `${source} part;\nmemcpy(&part, p, ${n * sizeOf(dtype)});\n`;
-      return `${signature} {\n${indent(`${body}return __builtin_convertvector(part, ${type});`)}}\n`;
+      const signed = DTYPES[dtype].kind === "int";
+      const plain =
+        `${source} part;\nmemcpy(&part, p, ${n * sizeOf(dtype)});\n` +
+        `return __builtin_convertvector(part, ${type});`;
+      const intrinsic = widenIntrinsic(h.cpu, 8 * sizeOf(dtype), signed, type);
+      return `${signature} {\n${indent(guarded(intrinsic, plain))}}\n`;
+    }
+    const whole = 8 * group * sizeOf(dtype);
+    if (own && group > 1 && group < n && [16, 32, 64].includes(whole)) {
+      const repeated = `i${whole}x${n / group}` as KType;
+      const value = splatText(h, repeated, "v");
+      const body = `int${whole}_t v;\nmemcpy(&v, p, ${whole / 8});\nreturn (${type})${value};`;
+      return `${signature} {\n${indent(body)}}\n`;
     }
     const cast = own && !isFloatElem(elem) ? `(${cType(elem as KType)})` : "";
     const half = isHalf(dtype) && isFloatElem(elem);

@@ -47,7 +47,14 @@ const INFIX: Partial<Record<BinaryOp, string>> = {
 const bitsOf = (t: KType): number => 8 * elemBytes(elemOf(t));
 
 /** `a op b` on operands of `type`; both texts bind tighter than any infix operator. */
-export function binaryText(h: Helpers, op: BinaryOp, type: KType, a: string, b: string): string {
+export function binaryText(
+  h: Helpers,
+  op: BinaryOp,
+  type: KType,
+  a: string,
+  b: string,
+  right: KType = type,
+): string {
   const infix = INFIX[op];
   const float = isFloatElem(elemOf(type));
   const compare = COMPARISONS.has(op);
@@ -56,7 +63,8 @@ export function binaryText(h: Helpers, op: BinaryOp, type: KType, a: string, b: 
     const text = `(${a} ${infix} ${b})`;
     return compare && isVector(type) ? `((${maskType(type)})${text})` : text;
   }
-  return `${binaryHelper(h, op, type)}(${a}, ${b})`;
+  const lanes = isVector(right) && (op === "shl" || op === "shr" || op === "shr_u");
+  return `${lanes ? shift(h, op, type, right) : binaryHelper(h, op, type)}(${a}, ${b})`;
 }
 
 function binaryHelper(h: Helpers, op: BinaryOp, type: KType): string {
@@ -93,16 +101,27 @@ function intBody(op: BinaryOp, type: KType, result: KType): string {
   return `return (${c})((${u})a ${INFIX[op]} (${u})b);`;
 }
 
-/** Shift counts are scalars; counts beyond the width wrap. */
-function shift(h: Helpers, op: "shl" | "shr" | "shr_u", type: KType): string {
+/** Shift counts are scalars, or a vector's lanes; counts beyond the width wrap. */
+function shift(
+  h: Helpers,
+  op: "shl" | "shr" | "shr_u",
+  type: KType,
+  by: KType = type === "i64" ? "i64" : "i32",
+): string {
   const u = unsignedType(type);
   const mask = bitsOf(type) - 1;
-  const count: KType = type === "i64" ? "i64" : "i32";
-  return h.define(`${op}_${type}`, type, [type, count], () => {
+  if (isVector(by)) {
+    const source = op === "shr" ? "a" : `(${u})a`;
+    return h.define(`${op}_lanes_${type}`, type, [type, by], () => {
+      const text = `${source} ${op === "shl" ? "<<" : ">>"} (${op === "shr" ? type : u})(b & ${mask})`;
+      return `return (${type})(${text});`;
+    });
+  }
+  return h.define(`${op}_${type}`, type, [type, by], () => {
     const elem = `${op === "shr" ? "" : "u"}int${bitsOf(type)}_t`;
-    const by = isVector(type) ? `(${elem})(b & ${mask})` : `(b & ${mask})`;
-    if (op === "shr") return `return a >> ${by};`;
-    return `return (${cType(type)})((${u})a ${op === "shl" ? "<<" : ">>"} ${by});`;
+    const bits = isVector(type) ? `(${elem})(b & ${mask})` : `(b & ${mask})`;
+    if (op === "shr") return `return a >> ${bits};`;
+    return `return (${cType(type)})((${u})a ${op === "shl" ? "<<" : ">>"} ${bits});`;
   });
 }
 

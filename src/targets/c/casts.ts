@@ -4,13 +4,22 @@ import {
   type Elem,
   elemBytes,
   elemOf,
+  type Half,
   isVector,
   type KType,
   lanesOf,
 } from "../../kernel/ir.ts";
-import { bitsText, selectText } from "./arithmetic.ts";
+import { binaryText, bitsText, selectText } from "./arithmetic.ts";
 import type { Helpers } from "./helpers.ts";
-import { dot8Intrinsic, dot16Intrinsic, guarded, narrowIntrinsic } from "./intrinsics.ts";
+import {
+  addDot16Intrinsic,
+  dot8Intrinsic,
+  dot16Intrinsic,
+  extendIntrinsic,
+  extmulIntrinsic,
+  guarded,
+  narrowIntrinsic,
+} from "./intrinsics.ts";
 import { cType, literal, maskType, unsignedType } from "./types.ts";
 
 const bitsOf = (t: KType): number => 8 * elemBytes(elemOf(t));
@@ -59,10 +68,10 @@ function extendHalf(h: Helpers, low: boolean, unsigned: boolean, from: KType, to
   const bytes = elemBytes(elemOf(part)) * lanesOf(part);
   return h.define(name, to, [from], () => {
     const start = low ? "&a" : `(const char *)&a + ${bytes}`;
-    return (
+    const plain =
       `${source} part;\nmemcpy(&part, ${start}, ${bytes});\n` +
-      `return __builtin_convertvector(part, ${to});`
-    );
+      `return __builtin_convertvector(part, ${to});`;
+    return guarded(extendIntrinsic(h.cpu, from, to, low, !unsigned), plain);
   });
 }
 
@@ -171,17 +180,22 @@ export function extmulText(
   h: Helpers,
   from: KType,
   to: KType,
-  half: "low" | "high",
+  half: Half,
   a: string,
   b: string,
 ): string {
-  const extend = extendHalf(h, half === "low", false, from, to);
-  return `${h.define(
-    `extmul_${half}_${to}`,
-    to,
-    [from, from],
-    () => `return ${extend}(a) * ${extend}(b);`,
-  )}(${a}, ${b})`;
+  const n = lanesOf(from);
+  const whole = half === "low" || half === "high";
+  // Even and odd lanes are brought together first; the indices of b do not matter.
+  const order = Array.from({ length: n }, (_, i) => (2 * i + (half === "odd" ? 1 : 0)) % n);
+  const gather = (x: string): string => (whole ? x : shuffleText(h, from, order, x, x));
+  const plain = (): string => {
+    const extend = extendHalf(h, half !== "high", false, from, to);
+    return `return ${extend}(${gather("a")}) * ${extend}(${gather("b")});`;
+  };
+  const name = `extmul_${half}_${to}`;
+  const body = (): string => guarded(extmulIntrinsic(h.cpu, from, to, half), plain());
+  return `${h.define(name, to, [from, from], body)}(${a}, ${b})`;
 }
 
 /** Sums of two adjacent products; the operands have type `of`. */
@@ -195,6 +209,15 @@ export function dot16Text(h: Helpers, of: KType, a: string, b: string): string {
   ].join("\n");
   const body = (): string => guarded(dot16Intrinsic(h.cpu, of), plain);
   return `${h.define(`dot16_${to}`, to, [of, of], body)}(${a}, ${b})`;
+}
+
+/** Sums of two adjacent products, added to c; the operands have type `of`. */
+export function addDot16Text(h: Helpers, of: KType, c: string, a: string, b: string): string {
+  const to: KType = `i32x${lanesOf(of) / 2}`;
+  const plain = (): string =>
+    `return ${binaryText(h, "add", to, "c", dot16Text(h, of, "a", "b"))};`;
+  const body = (): string => guarded(addDot16Intrinsic(h.cpu, of), plain());
+  return `${h.define(`add_dot16_${to}`, to, [of, of, to], body)}(${a}, ${b}, ${c})`;
 }
 
 /** Sums of four adjacent products, added to c; the operands have type `of`, signed without an instruction. */

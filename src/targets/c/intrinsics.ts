@@ -6,6 +6,7 @@ import {
   type BinaryOp,
   elemBytes,
   elemOf,
+  type Half,
   isVector,
   type KType,
   lanesOf,
@@ -81,6 +82,15 @@ export function dot16Intrinsic({ isa }: Cpu, of: KType): Intrinsic | null {
   const products = "const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;";
   const low = "vmull_s16(vget_low_s16(x), vget_low_s16(y))";
   return neon(`${products}\nreturn (i32x4)vpaddq_s32(${low}, vmull_high_s16(x, y));`);
+}
+
+/** c plus sums of pairs of 16-bit products. */
+export function addDot16Intrinsic({ isa, dot8 }: Cpu, of: KType): Intrinsic | null {
+  const w = widthOf(of);
+  if (isa !== "x86" || !dot8 || w === null) return null;
+  const operands = `(${w.int})c, (${w.int})a, (${w.int})b`;
+  const body = `return (i32x${lanesOf(of) / 2})_mm${w.infix}_dpwssd_epi32(${operands});`;
+  return { macros: VNNI, body };
 }
 
 /** c plus sums of four 8-bit products: `a` signed; `b` unsigned on x86 (DOT8_FLIP), signed on ARM. */
@@ -186,6 +196,87 @@ export function narrowIntrinsic(
   }
   const order = "_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7)";
   return { macros: [w.macro], body: `return (${to})_mm512_permutexvar_epi64(${order}, ${call});` };
+}
+
+/** 64-bit products of half of the lanes of i32 vectors. */
+export function extmulIntrinsic(
+  { isa }: Cpu,
+  from: KType,
+  to: KType,
+  half: Half,
+): Intrinsic | null {
+  if (elemOf(from) !== "i32") return null;
+  const whole = half === "low" || half === "high";
+  if (isa === "arm" && from === "i32x4" && whole) {
+    const operands = "(int32x4_t)a, (int32x4_t)b";
+    if (half === "high") return neon(`return (i64x2)vmull_high_s32(${operands});`);
+    const low = (x: string): string => `vget_low_s32((int32x4_t)${x})`;
+    return neon(`return (i64x2)vmull_s32(${low("a")}, ${low("b")});`);
+  }
+  const w = widthOf(from);
+  if (isa !== "x86" || w === null) return null;
+  const mm = `_mm${w.infix}`;
+  const operand = (x: string): string => {
+    const v = `(${w.int})${x}`;
+    if (half === "even") return v;
+    if (half === "odd") return `${mm}_srli_epi64(${v}, 32)`;
+    const part =
+      w.infix === ""
+        ? half === "low"
+          ? v
+          : `_mm_unpackhi_epi64(${v}, ${v})`
+        : w.infix === "256"
+          ? `_mm256_extracti128_si256(${v}, ${half === "low" ? 0 : 1})`
+          : `_mm512_extracti64x4_epi64(${v}, ${half === "low" ? 0 : 1})`;
+    return `${mm}_cvtepi32_epi64(${part})`;
+  };
+  return {
+    macros: [w.macro],
+    body: `return (${to})${mm}_mul_epi32(${operand("a")}, ${operand("b")});`,
+  };
+}
+
+/** How x86 reads so many bytes at `p` into the low end of a register; four are in `v`. */
+const X86_LOADS: Readonly<Record<number, string>> = {
+  4: "_mm_cvtsi32_si128(v)",
+  8: "_mm_loadl_epi64((const __m128i *)p)",
+  16: "_mm_loadu_si128((const __m128i *)p)",
+  32: "_mm256_loadu_si256((const __m256i *)p)",
+};
+
+/** Integers of `bits` at `p`, each widened to a lane of `to`. */
+export function widenIntrinsic(
+  { isa }: Cpu,
+  bits: number,
+  signed: boolean,
+  to: KType,
+): Intrinsic | null {
+  const w = widthOf(to);
+  const load = X86_LOADS[(bits / 8) * lanesOf(to)];
+  if (isa !== "x86" || w === null || load === undefined) return null;
+  const name = `_mm${w.infix}_cvtep${signed ? "i" : "u"}${bits}_epi${8 * elemBytes(elemOf(to))}`;
+  const first = load.includes("(v)") ? "int32_t v;\nmemcpy(&v, p, 4);\n" : "";
+  return { macros: [w.macro], body: `${first}return (${to})${name}(${load});` };
+}
+
+/** The low or high half of a vector of integers, each widened to a lane of `to`. */
+export function extendIntrinsic(
+  { isa }: Cpu,
+  from: KType,
+  to: KType,
+  low: boolean,
+  signed: boolean,
+): Intrinsic | null {
+  const w = widthOf(from);
+  if (isa !== "x86" || w === null || bitsOf(to) !== bitsOf(from)) return null;
+  const v = `(${w.int})a`;
+  const name = `_mm${w.infix}_cvtep${signed ? "i" : "u"}${8 * elemBytes(elemOf(from))}_epi${8 * elemBytes(elemOf(to))}`;
+  const part = {
+    "": low ? v : `_mm_unpackhi_epi64(${v}, ${v})`,
+    "256": `_mm256_extracti128_si256(${v}, ${low ? 0 : 1})`,
+    "512": `_mm512_extracti64x4_epi64(${v}, ${low ? 0 : 1})`,
+  }[w.infix];
+  return { macros: [w.macro], body: `return (${to})${name}(${part});` };
 }
 
 const VNNI = ["__AVX512VNNI__", "__AVX512VL__"];

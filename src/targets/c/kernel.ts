@@ -19,6 +19,7 @@ import { invariant } from "../../util/errors.ts";
 import { fillText, loadText, storeText } from "./access.ts";
 import { binaryText, clampText, selectText, unaryText } from "./arithmetic.ts";
 import {
+  addDot16Text,
   castText,
   dot8Text,
   dot16Text,
@@ -122,6 +123,10 @@ function binary(w: Writer, x: Extract<Expr, { kind: "binary" }>, rounded: boolea
   const { op } = x;
   if (op === "mul" && isFloatElem(elemOf(x.type))) return product(w, x, rounded);
   if (isPlain(w, x)) return plain(w, x);
+  if (op === "add" && x.b.kind === "dot16") {
+    const { a: p, b: q } = x.b;
+    return addDot16Text(w.h, p.type, expr(w, x.a), expr(w, p), expr(w, q));
+  }
   const clamped = clamp(w, x);
   if (clamped !== null) return clamped;
   const keeps = !COMPARISONS.has(op) && op !== "div";
