@@ -11,4 +11,6 @@ export * from "./data/index.ts";
 export { openSource, type SourceOptions } from "./data/node.ts";
 export { filesBeside } from "./formats/onnx/external.ts";
 export { openModel } from "./node.ts";
+export { WASM256 } from "./primitives/capabilities.ts";
+export { checkWide, createWideSession, type SetFlags } from "./runtime/wasm256.ts";
 export { type COptions, type CSource, emitC } from "./targets/c/emit.ts";
