@@ -37,7 +37,10 @@ export interface Session {
 export interface SessionOptions {
   /** The variant to use in place of the best one, for comparisons and tests. */
   readonly variant?: "base" | "fma" | "dot8";
-  /** Threads to use, the calling one included; default 1. Results do not depend on it. */
+  /**
+   * Threads to use, the calling one included; default 1. Results do not depend on it. In a page they need
+   * cross-origin isolation, and workers that may start from blob URLs.
+   */
   readonly threads?: number;
   /** "all": threads share whatever they can, and not only what is worth it; for tests. */
   readonly share?: "all";

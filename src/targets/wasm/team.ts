@@ -154,7 +154,7 @@ async function hire(
       Worker: new (code: string, options: object) => NodeWorker;
     };
     const run = `(${l.serve.toString()})(w.workerData, (m) => w.parentPort.postMessage(m))`;
-    const code = `import("node:worker_threads").then((w) => ${run})`;
+    const code = `import(${JSON.stringify(name)}).then((w) => ${run})`;
     const worker = new node.Worker(code, { eval: true, workerData: task });
     worker.on("message", (reply: WorkerReply) => events.heard(reply));
     worker.on("error", (error: Error) => events.failed(String(error)));
