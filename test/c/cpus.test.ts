@@ -113,10 +113,11 @@ for (const name of CPU_NAMES) {
   test(`kernels as C for ${name}`, async (t) => {
     const cpu = cpuOf(name);
     const rng = makeRng(5);
-    const jobs = CASES.flatMap((c) => [
-      floatJob(rng, c),
-      byteJob(rng, c, "i8", "tflite"),
-      byteJob(rng, c, "u8", "float"),
+    // Kernels in f32 are the same with and without 8-bit products.
+    const floats = name !== "x86-64-v4" && name !== "neon-dotprod";
+    const jobs = CASES.flatMap((c, i) => [
+      ...(floats ? [floatJob(rng, c)] : []),
+      i % 2 === 0 ? byteJob(rng, c, "i8", "tflite") : byteJob(rng, c, "u8", "float"),
     ]);
     const compiled = jobs.map(({ graph }) => {
       const { program } = compileGraph(graph, { primitives, caps: capsOfCpu(cpu) });
@@ -131,9 +132,10 @@ for (const name of CPU_NAMES) {
         compare(toNumbers(readOutput(runner, 0)), jobs[i]!, `${name} ${i} ${dot8}, interpreted`);
       }
     });
-    if (CC === null || !runs(cpu)) return t.diagnostic(`not compiled: no compiler for ${name}`);
+    if (CC === null || cpu.isa === null || !runs(cpu))
+      return t.diagnostic(`not compiled for ${name}`);
     const list = compiled.map((program, i) => ({ program, feeds: jobs[i]!.feeds }));
-    const flags = ["-std=gnu99", "-O1", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"];
+    const flags = ["-std=gnu99", "-O0", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"];
     const got = await runC(list, [...flags, ...cpu.flags], { cpu: name });
     got.forEach((outs, i) => {
       compare(toNumbers(outs[0]!), jobs[i]!, `${name} ${i}, compiled`);
