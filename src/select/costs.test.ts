@@ -64,6 +64,13 @@ test("the nearest group's coefficients apply", () => {
   assert.equal(wider.estimate(node, candidate("a", "igemm", 10)).ns, 20);
 });
 
+test("a default loop nest that was not measured is never predicted to be fast", () => {
+  const costs = costModel(new Map(), { "*": [0.01, 0, 0] });
+  const node = nodeWith();
+  assert.equal(costs.estimate(node, candidate("a", "igemm", 1000)).ns, 10);
+  assert.equal(costs.estimate(node, candidate("b", "default", 1000)).ns, 300);
+});
+
 test("data that decide the time are part of the key", () => {
   const node = nodeWith();
   const sparse = { ...candidate("a", "spmm", 1), data: "nnz=5" };

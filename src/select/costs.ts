@@ -76,8 +76,15 @@ export const coefficientsFor = (target: string): CoefficientTable =>
 /** A loop nest that nothing is known of. */
 const ANY: Coefficients = [1, 0.5, 100];
 
+/**
+ * Least nanoseconds per multiply-accumulate of a default loop nest. What compilers make of one differs by 20 times
+ * from layer to layer, too much for a law: without a measurement it is no rival of a primitive.
+ */
+const LEAST_DEFAULT = 0.3;
+
 export function modelledNs(table: CoefficientTable, node: NetworkNode, c: Candidate): number {
-  const [macs, bytes, call] = coefficientsOf(table, node, c);
+  const [fitted, bytes, call] = coefficientsOf(table, node, c);
+  const macs = c.family === "default" ? Math.max(fitted, LEAST_DEFAULT) : fitted;
   return macs * c.work.macs + bytes * c.work.bytes + call;
 }
 
