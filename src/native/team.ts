@@ -203,7 +203,7 @@ export const teamText = (shared: readonly boolean[]): string => `#define _GNU_SO
 
 #define MAX_THREADS ${MOST_THREADS}
 /* Nanoseconds to spin: without yielding, between steps, and between inferences. */
-#define SPIN_ALONE 4000
+#define SPIN_ALONE 50000
 #define SPIN_STEP 100000
 #define SPIN_START 50000
 
