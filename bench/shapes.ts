@@ -70,6 +70,9 @@ interface LayerReport {
   readonly modelExcess: number;
 }
 
+/** Differences up to this are the clock's, not the candidates'. */
+const RESOLUTION_NS = 100;
+
 const least = (numbers: readonly number[]): number => Math.min(...numbers);
 const half = (all: readonly number[], parity: number): number[] =>
   all.filter((_, i) => i % 2 === parity);
@@ -95,7 +98,8 @@ function reportOf(
     ]),
   );
   const best = least([...judged.values()]);
-  const excess = (c: Candidate): number => judged.get(c)! / best - 1;
+  const excess = (c: Candidate): number =>
+    judged.get(c)! - best <= RESOLUTION_NS ? 0 : judged.get(c)! / best - 1;
   const pick = measuredPick(choice, target, known);
   const model = modelPick(choice, target);
   const { op, attrs } = choice.node;
