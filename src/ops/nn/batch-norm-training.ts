@@ -24,7 +24,6 @@ import {
   zeros,
 } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
-import { product } from "../../util/math.ts";
 import {
   checkCount,
   checkFloat,
@@ -35,26 +34,17 @@ import {
   realTypeOf,
 } from "./access.ts";
 import { f32t, typed } from "./samples.ts";
-import { channelAxis, type Layout, permuteLayout } from "./spatial.ts";
+import {
+  type ChannelSplit,
+  channelAxis,
+  channelSplit,
+  type Layout,
+  permuteLayout,
+} from "./spatial.ts";
 
 export interface BatchNormTrainingAttrs {
   readonly layout: Layout;
   readonly epsilon: number;
-}
-
-/** A tensor as [outer, channels, inner]. */
-export interface ChannelSplit {
-  readonly outer: number;
-  readonly channels: number;
-  readonly inner: number;
-  /** Elements of a channel. */
-  readonly count: number;
-}
-
-export function channelSplit(layout: Layout, shape: readonly number[]): ChannelSplit {
-  const c = channelAxis(layout, shape.length);
-  const [outer, inner] = [product(shape.slice(0, c)), product(shape.slice(c + 1))];
-  return { outer, channels: shape[c]!, inner, count: outer * inner };
 }
 
 function check(ins: readonly TensorType[], layout: Layout, names: readonly string[]): TensorType[] {

@@ -22,7 +22,6 @@ import {
   zeros,
 } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
-import { product } from "../../util/math.ts";
 import {
   checkCount,
   checkFloat,
@@ -34,7 +33,7 @@ import {
   sameStorage,
 } from "./access.ts";
 import { f32t, quantised, typed } from "./samples.ts";
-import { channelAxis, type Layout, permuteLayout } from "./spatial.ts";
+import { channelAxis, channelSplit, type Layout, permuteLayout } from "./spatial.ts";
 
 export interface BatchNormAttrs {
   readonly layout: Layout;
@@ -62,12 +61,6 @@ function inferBatchNorm(
   return [tensorType(x.dtype, x.shape)];
 }
 
-/** The tensor as [outer, channels, inner]. */
-function split(layout: Layout, shape: readonly number[]): readonly [number, number, number] {
-  const c = channelAxis(layout, shape.length);
-  return [product(shape.slice(0, c)), shape[c]!, product(shape.slice(c + 1))];
-}
-
 function evalBatchNorm(
   ins: readonly Tensor[],
   { layout, epsilon }: BatchNormAttrs,
@@ -82,7 +75,7 @@ function evalBatchNorm(
   ];
   const out = zeros(outs[0]!);
   const write = numberWriter(out);
-  const [, channels, inner] = split(layout, ins[0]!.type.shape);
+  const { channels, inner } = channelSplit(layout, ins[0]!.type.shape);
   for (let i = 0; i < out.data.length; i++) {
     const c = Math.floor(i / inner) % channels;
     const scale = gamma[c]! / Math.sqrt(variance[c]! + epsilon);
@@ -101,7 +94,7 @@ function lowerBatchNorm(
   const ports = declarePorts(k, ins, outs, real);
   const y = ports.outs[0]!;
   const [x, gamma, beta, mean, variance] = ports.ins.map((p) => p.read);
-  const [outer, channels, inner] = split(layout, ins[0]!.shape);
+  const { outer, channels, inner } = channelSplit(layout, ins[0]!.shape);
   k.forParallel("c", 0, channels, (c) => {
     const deviation = unary("sqrt", add(variance!(c), constant(real, epsilon)));
     const scale = k.let("scale", binary("div", gamma!(c), deviation));

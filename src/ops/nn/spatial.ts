@@ -7,6 +7,7 @@
 import { strides } from "../../tensor/shape.ts";
 import type { Shape, TensorType } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
+import { product } from "../../util/math.ts";
 
 /** nchw: [N, C, spatial…]; nhwc: [N, spatial…, C]. */
 export type Layout = "nchw" | "nhwc";
@@ -95,6 +96,21 @@ export interface Grid {
   readonly batchStride: number;
   readonly channelStride: number;
   readonly stride: Triple;
+}
+
+/** A tensor as [outer, channels, inner]. */
+export interface ChannelSplit {
+  readonly outer: number;
+  readonly channels: number;
+  readonly inner: number;
+  /** Elements of a channel. */
+  readonly count: number;
+}
+
+export function channelSplit(layout: Layout, shape: readonly number[]): ChannelSplit {
+  const c = channelAxis(layout, shape.length);
+  const [outer, inner] = [product(shape.slice(0, c)), product(shape.slice(c + 1))];
+  return { outer, channels: shape[c]!, inner, count: outer * inner };
 }
 
 export type Triple = readonly [number, number, number];

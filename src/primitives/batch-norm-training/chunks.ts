@@ -5,8 +5,7 @@
  */
 import { affine, constant, type KernelBuilder, min, mul, sub } from "../../kernel/build.ts";
 import type { Expr, KType } from "../../kernel/ir.ts";
-import { type ChannelSplit, channelSplit } from "../../ops/nn/batch-norm-training.ts";
-import type { Layout } from "../../ops/nn/spatial.ts";
+import { type ChannelSplit, channelSplit, type Layout } from "../../ops/nn/spatial.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Capabilities } from "../capabilities.ts";
