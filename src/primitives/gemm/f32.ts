@@ -3,8 +3,8 @@
  * packed as [panel][k][channel] with the channels of a panel adjacent.
  */
 import type { Activation } from "../../graph/op.ts";
-import { add, affine, type ExprLike, fma, KernelBuilder, mul } from "../../kernel/build.ts";
-import { type Buffer, type Expr, type Kernel, type KType, lanesOf } from "../../kernel/ir.ts";
+import { add, affine, type ExprLike, KernelBuilder, mul } from "../../kernel/build.ts";
+import { type Buffer, type Expr, type Kernel, lanesOf } from "../../kernel/ir.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { invariant } from "../../util/errors.ts";
@@ -19,16 +19,13 @@ import {
   panelWidth,
   perChannel,
   planLoops,
-  type Tile,
 } from "./geometry.ts";
 import { forEachRow, forEachRun, forEachTile, forValidLanes } from "./loops.ts";
+import { addProducts, openSums, vectorType } from "./micro.ts";
 import { packedSizes, packStep } from "./pack-run.ts";
 import type { GemmPlan } from "./plan.ts";
 import { fillBorders, packRows, type RowMover, workspaceSize } from "./rows.ts";
 import { tileF32, unfusedTile } from "./tile.ts";
-
-/** The register type of a tile's vectors. */
-const vectorType = (tile: Tile): KType => `f32x${tile.lanes}`;
 
 /** Weights [O, K] (rows in the order of `planLoops` runs) as [group][panel][k][channel], zero-padded. */
 function packWeights(w: Tensor, g: ConvGeometry, loops: Loops): Tensor {
@@ -229,9 +226,6 @@ function openPanel(
   };
 }
 
-/** Runs longer than this are loops; shorter ones are written out. */
-const UNROLL_LIMIT = 4;
-
 function accumulate(
   k: KernelBuilder,
   g: ConvGeometry,
@@ -241,36 +235,18 @@ function accumulate(
   first: Expr,
   panel: Panel,
 ): Expr[][] {
-  const { mr, nv, lanes } = loops.tile;
+  const { nv, lanes } = loops.tile;
   const type = vectorType(loops.tile);
   const width = panelWidth(loops.tile);
   // Loaded for each tile: held across tiles, the bias would need registers the accumulators take.
   const start = Array.from({ length: nv }, (_, j) =>
     k.let("b", k.load(bias, add(panel.bias, lanes * j), type)),
   );
-  const acc = Array.from({ length: mr }, () => start.map((b) => k.reg("acc", b)));
-  const step = (a: Expr, wp: Expr): void => {
-    const ws = Array.from({ length: nv }, (_, j) =>
-      k.let("wv", k.load(w, add(wp, lanes * j), type)),
-    );
-    for (let r = 0; r < mr; r++) {
-      const av = k.let("av", k.loadGroup(source, affine(a, r * g.sw * g.c), type));
-      ws.forEach((wv, j) => k.set(acc[r]![j]!, fma(av, wv, acc[r]![j]!)));
-    }
-  };
+  const acc = openSums(k, loops.tile, start);
   forEachRun(k, g, loops, rowStride, (offset, run) => {
-    const a = add(first, offset);
-    const from = affine(panel.weights, [run, loops.runLength * width]);
-    const unroll = loops.runLength <= UNROLL_LIMIT ? loops.runLength : 1;
-    k.for(
-      "k",
-      0,
-      loops.runLength,
-      (i) => {
-        for (let u = 0; u < unroll; u++) step(affine(a, i, u), affine(from, [i, width], u * width));
-      },
-      { step: unroll },
-    );
+    const rows = { buffer: source, at: add(first, offset), stride: g.sw * g.c };
+    const at = affine(panel.weights, [run, loops.runLength * width]);
+    addProducts(k, loops.tile, acc, rows, { buffer: w, at }, loops.runLength);
   });
   return acc;
 }
