@@ -105,6 +105,10 @@ export const CASES: Readonly<Record<string, readonly Sample[]>> = {
     weightGradient([1, 40, 9, 8], 12, [5, 3], { pad: 2 }),
     weightGradient([2, 8, 8, 12], 12, [3, 3], { pad: 1, groups: 12 }),
     weightGradient([2, 9, 9, 6], 6, [3, 3], { pad: 1, groups: 6, stride: 2 }),
+    weightGradient([18, 6, 5, 19], 19, [3, 3], { pad: 1, groups: 19 }),
+    weightGradient([1, 9, 8, 8], 8, [5, 5], { pad: 2, groups: 8 }),
+    weightGradient([2, 7, 9, 4], 4, [3, 2], { pad: 1, groups: 4, dilation: 2 }),
+    weightGradient([1, 40, 40, 6], 6, [3, 3], { groups: 6 }),
   ],
   conv: [
     convCase([1, 9, 11, 8], 16, [3, 3], { pad: 1 }),
