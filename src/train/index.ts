@@ -13,6 +13,7 @@ export {
 } from "./data/sets.ts";
 export type { SoundOptions } from "./data/sounds.ts";
 export { evaluationBatches, trainingBatches } from "./data/source.ts";
+export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export {
   attentionMap,
   attentionTransfer,
