@@ -1,12 +1,33 @@
 /** @file f32 convolution of each channel by itself (NHWC, 1-D and 2-D, dilation, stride). */
+import { affine, KernelBuilder } from "../../kernel/build.ts";
+import type { Kernel } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { type DepthwiseTile, depthwiseKernel, depthwiseTile } from "../depthwise/f32.ts";
 import { fitsPlanes, planeSize, planesKernel } from "../depthwise/f32-planes.ts";
 import { convGeometry } from "../gemm/geometry.ts";
-import { type Candidate, definePrimitive, type Operand, operandBytes } from "../primitive.ts";
+import {
+  type Candidate,
+  definePrimitive,
+  type Operand,
+  operandBytes,
+  type Step,
+} from "../primitive.ts";
 import { packedStorage, plainStorage } from "../storage.ts";
+
+/** The kernel that does as packTaps at each run, for weights that are not known before. */
+function packTapsKernel(c: number, taps: number): Kernel {
+  const k = new KernelBuilder("pack_taps");
+  const w = k.buffer("w", "f32", c * taps, "in");
+  const packed = k.buffer("packed", "f32", c * taps, "out");
+  k.for("c", 0, c, (i) => {
+    k.for("tap", 0, taps, (tap) => {
+      k.store(packed, affine([tap, c], i), k.load(w, affine([i, taps], tap)));
+    });
+  });
+  return k.build();
+}
 
 /** [C, kh, kw, 1] as [kh * kw][C]. */
 function packTaps(w: Tensor): Tensor {
@@ -26,8 +47,7 @@ export const convF32Depthwise = definePrimitive({
     const { ins, outs, attrs, constants, storage, caps } = input;
     const [x, w, bias] = ins;
     const weights = constants[1];
-    if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
-    if (ins.length > 3 || (bias !== undefined && constants[2] === undefined)) return [];
+    if (x?.dtype !== "f32" || w?.dtype !== "f32" || ins.length > 3) return [];
     const g = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
     if (g === null || g.groups !== g.c || g.n !== g.c) return [];
     const { act } = attrs;
@@ -35,26 +55,33 @@ export const convF32Depthwise = definePrimitive({
     const tile = depthwiseTile(g, caps);
     const macs = g.batch * g.oh * g.ow * g.c * g.kh * g.kw;
     const none = tensorOf("f32", [g.c], new Float32Array(g.c));
-    const b: Operand = { kind: "const", name: "bias", tensor: constants[2] ?? none };
-    const channelsLast = (tile: DepthwiseTile) => {
-      const taps = packTaps(weights);
+    const b: Operand =
+      bias !== undefined && constants[2] === undefined
+        ? { kind: "in", index: 2 }
+        : { kind: "const", name: "bias", tensor: constants[2] ?? none };
+    const packed = (): Operand => {
+      const count = g.c * g.kh * g.kw;
+      if (weights === undefined) return { kind: "work", id: "weights", bytes: 4 * count };
       const channels = Array.from({ length: g.c }, (_, c) => c);
       const stored =
-        storage[1] &&
-        packedStorage(storage[1], taps.data.length, g.c, (scale) => channels.map(scale));
-      const operands: Operand[] = [
-        { kind: "in", index: 0 },
-        { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) },
-        b,
-        { kind: "out", index: 0 },
-      ];
+        storage[1] && packedStorage(storage[1], count, g.c, (scale) => channels.map(scale));
+      const tensor = packTaps(weights);
+      return { kind: "const", name: "weights", tensor, ...(stored && { storage: stored }) };
+    };
+    const channelsLast = (tile: DepthwiseTile) => {
+      const taps = packed();
+      const operands: Operand[] = [{ kind: "in", index: 0 }, taps, b, { kind: "out", index: 0 }];
       const kernel = depthwiseKernel(g, tile, act);
       if (kernel.buffers.length > operands.length) {
         operands.push({ kind: "work", id: "sums", bytes: 4 * tile.pixels * tile.lanes });
       }
-      return { inPlace: false, steps: [{ kernel, operands, args: [] }] };
+      const step: Step = { kernel, operands, args: [] };
+      if (weights !== undefined) return { inPlace: false, steps: [step] };
+      const from: Operand = { kind: "in", index: 1 };
+      const pack = packTapsKernel(g.c, g.kh * g.kw);
+      return { inPlace: false, steps: [{ kernel: pack, operands: [from, taps], args: [] }, step] };
     };
-    const planes = () => {
+    const planes = (weights: Tensor) => {
       const stored = storage[1] && plainStorage(storage[1], weights.type);
       const operands: Operand[] = [
         { kind: "in", index: 0 },
@@ -71,7 +98,7 @@ export const convF32Depthwise = definePrimitive({
     if (tile !== null) {
       found.push({ name, family: "depthwise", work, implement: () => channelsLast(tile) });
     }
-    if (fitsPlanes(g)) {
+    if (fitsPlanes(g) && weights !== undefined && b.kind === "const") {
       const copied = 8 * g.batch * g.c * g.h * g.w;
       found.push({
         name: `f32_conv_depthwise_planes_${g.kh}x${g.kw}`,
@@ -79,7 +106,7 @@ export const convF32Depthwise = definePrimitive({
         ins: ["nchw", "plain", "plain"],
         outs: ["nchw"],
         work: { macs, bytes: work.bytes + copied },
-        implement: planes,
+        implement: () => planes(weights),
       });
     }
     return found;
