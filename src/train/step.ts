@@ -17,6 +17,7 @@ import type { StatePair } from "../plan/state.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { elementCount, type Tensor, tensorType, zeros } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
+import { FEATURE_PREFIX } from "./features.ts";
 import type { Optimizer } from "./optimizers.ts";
 
 /** What a loss is made of. */
@@ -77,6 +78,7 @@ export function parametersOf(graph: Graph): ReadonlyMap<Value, string> {
       if (v === undefined || tensor === undefined || found.has(v)) continue;
       if (tensor.type.dtype !== "f32") continue;
       const base = graph.values.get(v)!.name || `${node.name || node.op.name}.${position}`;
+      if (base.startsWith(FEATURE_PREFIX)) continue;
       let name = base;
       for (let n = 2; taken.has(name); n++) name = `${base}#${n}`;
       taken.add(name);
