@@ -1,6 +1,15 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
 export {
+  type DistilOptions,
+  distil,
+  hintLoss,
+  type PointNames,
+  type PointPair,
+  pointPairs,
+} from "./distil.ts";
+export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./features.ts";
+export {
   attentionMap,
   attentionTransfer,
   crossEntropy,
@@ -12,6 +21,7 @@ export type { ModelOptions } from "./models/options.ts";
 export { resnet8 } from "./models/resnet8.ts";
 export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
+export { logitsOf, type Network, valueNamed } from "./network.ts";
 export {
   type AdamOptions,
   adam,
@@ -46,4 +56,6 @@ export {
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
+export type { TeacherOptions } from "./teacher.ts";
 export { createTrainer, type StepResult, type Trainer, type TrainerOptions } from "./trainer.ts";
+export { withBatch } from "./with-batch.ts";
