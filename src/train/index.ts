@@ -1,7 +1,6 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
 export type { Batch, BatchSource } from "./batches.ts";
-export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export {
   type DistilOptions,
   distil,
@@ -10,6 +9,7 @@ export {
   type PointPair,
   pointPairs,
 } from "./distil.ts";
+export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./features.ts";
 export {
   attentionMap,
