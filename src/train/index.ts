@@ -34,6 +34,14 @@ export {
   type UpdateInput,
 } from "./optimizers.ts";
 export {
+  type DecayRule,
+  decayBy,
+  type ParameterTag,
+  parametersOf,
+  tagsOf,
+  withOwnParameters,
+} from "./parameters.ts";
+export {
   type AugmentOptions,
   type BatchOptions,
   batchesPerEpoch,
@@ -45,6 +53,7 @@ export {
 export {
   constantRate,
   cosineRate,
+  inTurn,
   oneCycle,
   type Schedule,
   stepRate,
@@ -52,12 +61,17 @@ export {
 } from "./schedules.ts";
 export {
   type LossInput,
-  parametersOf,
   type StateTensor,
   type StepOptions,
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
 export type { TeacherOptions } from "./teacher.ts";
-export { createTrainer, type StepResult, type Trainer, type TrainerOptions } from "./trainer.ts";
+export {
+  createTrainer,
+  type StepResult,
+  type TrainedModelOptions,
+  type Trainer,
+  type TrainerOptions,
+} from "./trainer.ts";
 export { withBatch } from "./with-batch.ts";
