@@ -11,6 +11,7 @@ export {
 } from "./distil.ts";
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./features.ts";
+export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
 export {
   attentionMap,
   attentionTransfer,
@@ -19,8 +20,16 @@ export {
   meanSquaredError,
 } from "./losses.ts";
 export { lenet5 } from "./models/lenet5.ts";
+export { type MlpOptions, mlp } from "./models/mlp.ts";
+export { type MobilenetV2Options, mobilenetV2 } from "./models/mobilenet-v2.ts";
 export type { ModelOptions } from "./models/options.ts";
 export { resnet8 } from "./models/resnet8.ts";
+export {
+  type PictureTransformerOptions,
+  type SequenceTransformerOptions,
+  type TransformerOptions,
+  transformer,
+} from "./models/transformer.ts";
 export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
 export { logitsOf, type Network, valueNamed } from "./network.ts";
