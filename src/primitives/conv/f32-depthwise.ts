@@ -1,6 +1,5 @@
 /** @file f32 convolution of each channel by itself (NHWC, 1-D and 2-D, dilation, stride). */
 import { affine, KernelBuilder } from "../../kernel/build.ts";
-import type { Kernel } from "../../kernel/ir.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
@@ -16,19 +15,6 @@ import {
 } from "../primitive.ts";
 import { packedStorage, plainStorage } from "../storage.ts";
 
-/** The kernel that does as packTaps at each run, for weights that are not known before. */
-function packTapsKernel(c: number, taps: number): Kernel {
-  const k = new KernelBuilder("pack_taps");
-  const w = k.buffer("w", "f32", c * taps, "in");
-  const packed = k.buffer("packed", "f32", c * taps, "out");
-  k.for("c", 0, c, (i) => {
-    k.for("tap", 0, taps, (tap) => {
-      k.store(packed, affine([tap, c], i), k.load(w, affine([i, taps], tap)));
-    });
-  });
-  return k.build();
-}
-
 /** [C, kh, kw, 1] as [kh * kw][C]. */
 function packTaps(w: Tensor): Tensor {
   const c = w.type.shape[0]!;
@@ -38,6 +24,25 @@ function packTaps(w: Tensor): Tensor {
     (_, i) => w.data[(i % c) * taps + Math.floor(i / c)] as number,
   );
   return { type: { dtype: "f32", shape: [packed.length] }, data: packed };
+}
+
+const packedTaps = (c: number, taps: number): Operand => ({
+  kind: "work",
+  id: "taps",
+  bytes: 4 * c * taps,
+});
+
+/** packTaps for weights that are not known at compile time: input 1 into a work area. */
+function packTapsStep(c: number, taps: number): Step {
+  const k = new KernelBuilder("pack_taps");
+  const w = k.buffer("w", "f32", c * taps, "in");
+  const packed = k.buffer("packed", "f32", c * taps, "out");
+  k.for("tap", 0, taps, (tap) => {
+    k.for("c", 0, c, (channel) => {
+      k.store(packed, affine(channel, [tap, c]), k.load(w, affine(tap, [channel, taps])));
+    });
+  });
+  return { kernel: k.build(), operands: [{ kind: "in", index: 1 }, packedTaps(c, taps)], args: [] };
 }
 
 export const convF32Depthwise = definePrimitive({
@@ -55,37 +60,42 @@ export const convF32Depthwise = definePrimitive({
     const tile = depthwiseTile(g, caps);
     const macs = g.batch * g.oh * g.ow * g.c * g.kh * g.kw;
     const none = tensorOf("f32", [g.c], new Float32Array(g.c));
-    const b: Operand =
-      bias !== undefined && constants[2] === undefined
-        ? { kind: "in", index: 2 }
-        : { kind: "const", name: "bias", tensor: constants[2] ?? none };
-    const packed = (): Operand => {
-      const count = g.c * g.kh * g.kw;
-      if (weights === undefined) return { kind: "work", id: "weights", bytes: 4 * count };
+    const given = bias !== undefined && constants[2] === undefined;
+    const b: Operand = given
+      ? { kind: "in", index: 2 }
+      : { kind: "const", name: "bias", tensor: constants[2] ?? none };
+    /** The taps as the kernel reads them: a constant, or packed in each run. */
+    const tapsOperand = (): Operand => {
+      if (weights === undefined) return packedTaps(g.c, g.kh * g.kw);
+      const taps = packTaps(weights);
       const channels = Array.from({ length: g.c }, (_, c) => c);
       const stored =
-        storage[1] && packedStorage(storage[1], count, g.c, (scale) => channels.map(scale));
-      const tensor = packTaps(weights);
-      return { kind: "const", name: "weights", tensor, ...(stored && { storage: stored }) };
+        storage[1] &&
+        packedStorage(storage[1], taps.data.length, g.c, (scale) => channels.map(scale));
+      return { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) };
     };
     const channelsLast = (tile: DepthwiseTile) => {
-      const taps = packed();
-      const operands: Operand[] = [{ kind: "in", index: 0 }, taps, b, { kind: "out", index: 0 }];
+      const operands: Operand[] = [
+        { kind: "in", index: 0 },
+        tapsOperand(),
+        b,
+        { kind: "out", index: 0 },
+      ];
       const kernel = depthwiseKernel(g, tile, act);
       if (kernel.buffers.length > operands.length) {
         operands.push({ kind: "work", id: "sums", bytes: 4 * tile.pixels * tile.lanes });
       }
-      const step: Step = { kernel, operands, args: [] };
-      if (weights !== undefined) return { inPlace: false, steps: [step] };
-      const from: Operand = { kind: "in", index: 1 };
-      const pack = packTapsKernel(g.c, g.kh * g.kw);
-      return { inPlace: false, steps: [{ kernel: pack, operands: [from, taps], args: [] }, step] };
+      const step = { kernel, operands, args: [] };
+      const steps = weights === undefined ? [packTapsStep(g.c, g.kh * g.kw), step] : [step];
+      return { inPlace: false, steps };
     };
-    const planes = (weights: Tensor) => {
-      const stored = storage[1] && plainStorage(storage[1], weights.type);
+    const planes = () => {
+      const stored = storage[1] && plainStorage(storage[1], w);
       const operands: Operand[] = [
         { kind: "in", index: 0 },
-        { kind: "const", name: "weights", tensor: weights, ...(stored && { storage: stored }) },
+        weights === undefined
+          ? { kind: "in", index: 1 }
+          : { kind: "const", name: "weights", tensor: weights, ...(stored && { storage: stored }) },
         b,
         { kind: "out", index: 0 },
         { kind: "work", id: "plane", bytes: 4 * planeSize(g) },
@@ -98,7 +108,7 @@ export const convF32Depthwise = definePrimitive({
     if (tile !== null) {
       found.push({ name, family: "depthwise", work, implement: () => channelsLast(tile) });
     }
-    if (fitsPlanes(g) && weights !== undefined && b.kind === "const") {
+    if (fitsPlanes(g)) {
       const copied = 8 * g.batch * g.c * g.h * g.w;
       found.push({
         name: `f32_conv_depthwise_planes_${g.kh}x${g.kw}`,
@@ -106,7 +116,7 @@ export const convF32Depthwise = definePrimitive({
         ins: ["nchw", "plain", "plain"],
         outs: ["nchw"],
         work: { macs, bytes: work.bytes + copied },
-        implement: () => planes(weights),
+        implement: planes,
       });
     }
     return found;
