@@ -14,6 +14,7 @@ export {
 export type { SoundOptions } from "./data/sounds.ts";
 export { evaluationBatches, trainingBatches } from "./data/source.ts";
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
+export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
 export {
   attentionMap,
   attentionTransfer,
@@ -21,6 +22,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export type { ModelOptions } from "./models/options.ts";
 export { resnet8 } from "./models/resnet8.ts";
