@@ -22,6 +22,7 @@ export {
   pointPairs,
 } from "./distil.ts";
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
+export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
 export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
 export {
   attentionMap,
@@ -30,6 +31,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";
 export { type MobilenetV2Options, mobilenetV2 } from "./models/mobilenet-v2.ts";
