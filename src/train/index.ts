@@ -1,5 +1,29 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export type { Batch, BatchSource } from "./batches.ts";
+export {
+  type Checkpoint,
+  decodeCheckpoint,
+  differences,
+  encodeCheckpoint,
+  modelIdentity,
+  type RunIdentity,
+} from "./checkpoint.ts";
+export {
+  type Evaluator,
+  type EvaluatorOptions,
+  evaluator,
+  type TrainingMetric,
+} from "./evaluate.ts";
+export {
+  type EvaluationReport,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LoopState,
+  type Progress,
+  type StepReport,
+} from "./loop.ts";
 export {
   attentionMap,
   attentionTransfer,
