@@ -52,7 +52,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     "src/native",
     "src/formats/onnx/external.ts",
     "src/data/node.ts",
-    "src/train/checkpoint-files.ts",
+    "src/train/node",
     "src/node.ts",
   ],
 };

@@ -2,32 +2,33 @@
  * @file Trains a model on pictures from scratch and writes a log of JSON lines: settings, one line an epoch, result.
  *
  *   node bench/experiments/train.ts mnist-lenet5 --data FOLDER [--epochs n] [--seed n] [--threads n] [--log FILE]
- *   node bench/experiments/train.ts cifar10-resnet8 --data FOLDER
+ *   node bench/experiments/train.ts cifar10-resnet8 --data FOLDER --engine native --save resnet8.onnx
  */
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
+import { openSource } from "../../src/data/node.ts";
 import type { Graph } from "../../src/graph/graph.ts";
+import { toOnnx } from "../../src/index.ts";
+import { nativeEngine } from "../../src/native/index.ts";
 import { cleanGraph, compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
+import type { PictureOptions } from "../../src/train/data/pictures.ts";
+import { readPictures } from "../../src/train/data/read.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
+import { evaluationBatches } from "../../src/train/data/source.ts";
+import { wasmEngine } from "../../src/train/engine.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { lenet5 } from "../../src/train/models/lenet5.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
+import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
 import { sgd } from "../../src/train/optimizers.ts";
-import {
-  type AugmentOptions,
-  batchesPerEpoch,
-  evaluationBatches,
-  type PictureSet,
-  pictureBatches,
-} from "../../src/train/pictures.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
-import { readMnist, readPictures } from "./pictures.ts";
 
 interface Sets {
   readonly train: PictureSet;
@@ -44,21 +45,18 @@ interface Task {
   readonly decay: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly augment: AugmentOptions;
+  readonly augment: Pick<PictureOptions, "shift" | "mirror" | "cutout">;
 }
 
-const mnist = async (folder: string): Promise<Sets> => ({
-  train: readMnist(folder, "train"),
-  test: readMnist(folder, "t10k"),
-});
-
-const cifar10 = async (folder: string): Promise<Sets> => ({
-  train: await readPictures(join(folder, "train.parquet")),
-  test: await readPictures(join(folder, "test.parquet")),
-});
+const pictures =
+  (train: string, test: string) =>
+  async (folder: string): Promise<Sets> => ({
+    train: await readPictures(await openSource(join(folder, train))),
+    test: await readPictures(await openSource(join(folder, test))),
+  });
 
 const CIFAR10 = {
-  read: cifar10,
+  read: pictures("train.parquet", "test.parquet"),
   batch: 128,
   mean: [0.4914, 0.4822, 0.4465],
   std: [0.2023, 0.1994, 0.201],
@@ -67,7 +65,7 @@ const CIFAR10 = {
 
 const TASKS: Readonly<Record<string, Task>> = {
   "mnist-lenet5": {
-    read: mnist,
+    read: pictures("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
     model: lenet5,
     batch: 64,
     epochs: 8,
@@ -77,11 +75,11 @@ const TASKS: Readonly<Record<string, Task>> = {
     std: [0.3081],
     augment: { shift: 2 },
   },
-  "cifar10-resnet8": { ...CIFAR10, model: resnet8, epochs: 30, rate: 0.2, decay: 5e-4 },
+  "cifar10-resnet8": { ...CIFAR10, model: resnet8, epochs: 25, rate: 0.2, decay: 5e-4 },
   "cifar10-wrn-16-2": {
     ...CIFAR10,
     model: (o) => wideResnet({ depth: 16, width: 2, ...o }),
-    epochs: 20,
+    epochs: 16,
     rate: 0.2,
     decay: 5e-4,
   },
@@ -94,6 +92,8 @@ const { values: flags, positionals } = parseArgs({
     epochs: { type: "string" },
     seed: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
+    engine: { type: "string", default: "wasm" },
+    save: { type: "string" },
     log: { type: "string" },
   },
 });
@@ -115,10 +115,13 @@ async function accuracy(model: Graph, set: PictureSet, batch: number): Promise<n
   const session = await createSession(compile(cleanGraph(model)).program, { threads });
   const { type } = model.values.get(model.inputs[0]!)!;
   let right = 0;
-  for (const { image, labels } of evaluationBatches(set, { batch, mean, std })) {
+  const source = evaluationBatches(set, { batch, mean, std });
+  for (let i = 0; i < source.batchesPerEpoch; i++) {
+    const { feeds, labels } = await source.batch(i);
+    const image = feeds["image"] as Float32Array;
     const logits = session.run([tensorOf("f32", type.shape, image)])[0]!.data as Float32Array;
-    labels.forEach((label, i) => {
-      const row = logits.subarray(i * set.classes, (i + 1) * set.classes);
+    labels.forEach((label, j) => {
+      const row = logits.subarray(j * set.classes, (j + 1) * set.classes);
       if (row.indexOf(Math.max(...row)) === label) right++;
     });
   }
@@ -141,11 +144,22 @@ const step = trainingStep(model, {
     crossEntropy(g, outputs["logits"]!, input("target", [batch, classes])),
   decay: (parameter) => (/weight/.test(parameter) ? decay : 0),
 });
-const trainer = await createTrainer(model, step, optimizer, { threads });
-const next = pictureBatches(sets.train, { batch, seed, mean, std, ...augment });
-const perEpoch = batchesPerEpoch(sets.train, batch);
+const engine = flags.engine === "native" ? await nativeEngine() : wasmEngine;
+const trainer = await createTrainer(model, step, optimizer, { threads, engine });
+const source = prefetchedBatches(sets.train, { batch, seed, mean, std, ...augment });
+const perEpoch = source.batchesPerEpoch;
 const schedule = oneCycle(rate, epochs * perEpoch);
-const settings = { task: name, epochs, batch, rate, decay, augment, seed, threads };
+const settings = {
+  task: name,
+  epochs,
+  batch,
+  rate,
+  decay,
+  augment,
+  seed,
+  threads,
+  engine: trainer.engine,
+};
 write({ ...settings, machine: machineInfo(), pictures: [sets.train.count, sets.test.count] });
 const begun = performance.now();
 const seconds = (since: number): number => Math.round((performance.now() - since) / 100) / 10;
@@ -154,8 +168,8 @@ for (let epoch = 0; epoch < epochs; epoch++) {
   let loss = 0;
   for (let i = 0; i < perEpoch; i++) {
     const n = epoch * perEpoch + i;
-    const { image, target } = next(n);
-    loss += trainer.step({ image, target }, schedule(n)).loss / perEpoch;
+    const { feeds } = await source.batch(n);
+    loss += trainer.step(feeds, schedule(n)).loss / perEpoch;
     if (Number.isFinite(loss)) continue;
     console.error(`step ${n}: the loss is ${loss}; try a lower learning rate than ${schedule(n)}`);
     process.exit(1);
@@ -175,4 +189,6 @@ for (let epoch = 0; epoch < epochs; epoch++) {
   }
 }
 write({ totalSeconds: seconds(begun) });
+if (flags.save !== undefined) writeFileSync(flags.save, toOnnx(trainer.model()));
 trainer.close();
+await source.close();

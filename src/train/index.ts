@@ -9,6 +9,19 @@ export {
   modelIdentity,
   type RunIdentity,
 } from "./checkpoint.ts";
+export type { BatchOptions, EvaluationOptions } from "./data/maker.ts";
+export type { PictureOptions } from "./data/pictures.ts";
+export { type ReadOptions, readPictures, readSet, readSounds } from "./data/read.ts";
+export {
+  type ArraySet,
+  type ExampleSet,
+  type PictureSet,
+  type SoundSet,
+  subset,
+} from "./data/sets.ts";
+export type { SoundOptions } from "./data/sounds.ts";
+export { evaluationBatches, trainingBatches } from "./data/source.ts";
+export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export {
   type Evaluator,
   type EvaluatorOptions,
@@ -45,15 +58,6 @@ export {
   type Update,
   type UpdateInput,
 } from "./optimizers.ts";
-export {
-  type AugmentOptions,
-  type BatchOptions,
-  batchesPerEpoch,
-  evaluationBatches,
-  type PictureBatch,
-  type PictureSet,
-  pictureBatches,
-} from "./pictures.ts";
 export {
   constantRate,
   cosineRate,

@@ -5,12 +5,13 @@ import type { Graph } from "../graph/graph.ts";
 import { UserError } from "../util/errors.ts";
 import type { BatchSource } from "./batches.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
+import type { PictureSet } from "./data/sets.ts";
+import { trainingBatches } from "./data/source.ts";
 import { type Evaluator, evaluator } from "./evaluate.ts";
 import { type FitOptions, type FitResult, fit, type LoopState } from "./loop.ts";
 import { crossEntropy } from "./losses.ts";
 import { lenet5 } from "./models/lenet5.ts";
 import { adam, sgd } from "./optimizers.ts";
-import { type PictureSet, pictureBatches } from "./pictures.ts";
 import { constantRate, cosineRate } from "./schedules.ts";
 import { trainingStep } from "./step.ts";
 import { createTrainer } from "./trainer.ts";
@@ -35,16 +36,14 @@ const pictures: PictureSet = {
 
 /** Batches, with what a test does to them. */
 function source(change: (image: Float32Array, step: number) => void = () => {}): BatchSource {
-  const next = pictureBatches(pictures, { batch: BATCH, seed: 4, shift: 1 });
+  const own = trainingBatches(pictures, { batch: BATCH, seed: 4, shift: 1 });
   return {
-    rows: BATCH,
-    batchesPerEpoch: COUNT / BATCH,
+    ...own,
     batch: async (step) => {
-      const { image, target, labels } = next(step);
-      change(image, step);
-      return { feeds: { image, target }, labels };
+      const batch = await own.batch(step);
+      change(batch.feeds["image"] as Float32Array, step);
+      return batch;
     },
-    close: async () => {},
   };
 }
 

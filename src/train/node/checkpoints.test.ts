@@ -5,17 +5,17 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, test } from "node:test";
-import { UserError } from "../util/errors.ts";
+import { UserError } from "../../util/errors.ts";
 import {
   type Checkpoint,
   decodeCheckpoint,
   differences,
   encodeCheckpoint,
   modelIdentity,
-} from "./checkpoint.ts";
-import { type CheckpointFs, loadCheckpoint, saveCheckpoint } from "./checkpoint-files.ts";
-import { START } from "./loop.ts";
-import { lenet5 } from "./models/lenet5.ts";
+} from "../checkpoint.ts";
+import { START } from "../loop.ts";
+import { lenet5 } from "../models/lenet5.ts";
+import { type CheckpointFs, loadCheckpoint, saveCheckpoint } from "./checkpoints.ts";
 
 const root = mkdtempSync(join(tmpdir(), "tersor-checkpoints-"));
 after(() => rmSync(root, { recursive: true, force: true }));

@@ -3,8 +3,8 @@
  */
 import * as nodeFs from "node:fs";
 import { join } from "node:path";
-import { UserError } from "../util/errors.ts";
-import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from "./checkpoint.ts";
+import { UserError } from "../../util/errors.ts";
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from "../checkpoint.ts";
 
 /** The functions of node:fs that are used; tests give others. */
 export type CheckpointFs = Pick<
