@@ -21,6 +21,15 @@ export {
 } from "./data/sets.ts";
 export type { SoundOptions } from "./data/sounds.ts";
 export { evaluationBatches, trainingBatches } from "./data/source.ts";
+export {
+  type DistilOptions,
+  distil,
+  hintLoss,
+  type PointNames,
+  type PointPair,
+  pointPairs,
+} from "./distil.ts";
+
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export {
   type Evaluator,
@@ -28,6 +37,7 @@ export {
   evaluator,
   type TrainingMetric,
 } from "./evaluate.ts";
+export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./features.ts";
 export {
   type EvaluationReport,
   type FitOptions,
@@ -49,6 +59,7 @@ export type { ModelOptions } from "./models/options.ts";
 export { resnet8 } from "./models/resnet8.ts";
 export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
+export { logitsOf, type Network, valueNamed } from "./network.ts";
 export {
   type AdamOptions,
   adam,
@@ -74,4 +85,6 @@ export {
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
+export type { TeacherOptions } from "./teacher.ts";
 export { createTrainer, type StepResult, type Trainer, type TrainerOptions } from "./trainer.ts";
+export { withBatch } from "./with-batch.ts";

@@ -17,7 +17,9 @@ import type { StatePair } from "../plan/state.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { elementCount, type Tensor, tensorType, zeros } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
+import { type Network, outputsOf, valueNamed } from "./network.ts";
 import type { Optimizer } from "./optimizers.ts";
+import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
 /** What a loss is made of. */
 export interface LossInput {
@@ -26,8 +28,12 @@ export interface LossInput {
   readonly outputs: Readonly<Record<string, Value>>;
   /** Any value of the model by name, such as attention points. */
   value(name: string): Value;
-  /** An input of the step beside the model's own, such as targets. */
+  /** An input of the step beside the model's own, such as targets. Asked for again, it is the same. */
   input(name: string, shape: readonly number[]): Value;
+  /** A trained parameter beside the model's own, which is no part of the trained model. */
+  parameter(name: string, initial: Tensor): Value;
+  readonly student: Network;
+  readonly teacher: Network | null;
 }
 
 export interface StepOptions {
@@ -47,6 +53,8 @@ export interface StepOptions {
   readonly keep?: number;
   /** Largest norm of all gradients together; default none. */
   readonly clipNorm?: number;
+  /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
+  readonly teacher?: Graph | TeacherOptions;
 }
 
 /** One tensor that lasts: a parameter, a running average, or optimiser state. */
@@ -117,8 +125,9 @@ class StepBuilder {
       this.map.set(v, g.input(name, type));
     }
     this.addParameters();
+    const teacher = this.addTeacher();
     for (const node of model.nodes) this.addNode(node);
-    const loss = this.addLoss();
+    const loss = this.addLoss(teacher);
     const names = [...this.trained.keys()];
     const found = gradients(
       g,
@@ -148,17 +157,26 @@ class StepBuilder {
     const { trains = () => true } = this.options;
     for (const [v, name] of this.parameters) {
       if (!trains(name)) continue;
-      const tensor = this.model.constants.get(v)!;
-      const at = this.g.input(name, tensor.type);
-      this.map.set(v, at);
-      this.trained.set(name, at);
-      this.state.push({ name, initial: tensor, constant: v });
+      this.map.set(v, this.addParameter(name, this.model.constants.get(v)!, v));
     }
     if (this.trained.size === 0) {
       throw new UserError("E_ARGUMENT", `no parameter of ${this.model.name} is to be trained`, {
         hint: `the model has ${this.parameters.size} parameters; look at the names you froze`,
       });
     }
+  }
+
+  private addParameter(name: string, initial: Tensor, constant?: Value): Value {
+    if (this.trained.has(name)) {
+      throw new UserError("E_ARGUMENT", `there are two parameters named '${name}'`, {
+        where: name,
+        hint: "give parameters of the loss names that the model does not use",
+      });
+    }
+    const at = this.g.input(name, initial.type);
+    this.trained.set(name, at);
+    this.state.push({ name, initial, ...(constant !== undefined && { constant }) });
+    return at;
   }
 
   private value(v: Value): Value {
@@ -214,23 +232,32 @@ class StepBuilder {
     return y!;
   }
 
-  private addLoss(): Value {
+  private addTeacher(): Network | null {
+    const { teacher } = this.options;
+    if (teacher === undefined) return null;
+    const inputs = this.model.inputs.map((v) => {
+      return { name: this.model.values.get(v)!.name, value: this.value(v) };
+    });
+    return addTeacher(this.g, teacher, inputs);
+  }
+
+  private addLoss(teacher: Network | null): Value {
     const { g, model } = this;
-    const outputs = Object.fromEntries(
-      model.outputs.map((v, i) => [model.outputNames[i]!, this.value(v)]),
-    );
-    const byName = new Map([...model.values].map(([v, info]) => [info.name, v]));
+    const student: Network = { graph: model, at: (v) => this.value(v) };
+    const outputs = outputsOf(student);
+    const inputs = new Map<string, Value>();
     const loss = this.options.loss({
       g,
       outputs,
-      value: (name) => {
-        const v = byName.get(name);
-        if (v === undefined) {
-          throw new UserError("E_ARGUMENT", `${model.name} has no value named '${name}'`);
-        }
-        return this.value(v);
+      value: (name) => this.value(valueNamed(model, name)),
+      input: (name, shape) => {
+        const known = inputs.get(name) ?? g.input(name, tensorType("f32", shape));
+        inputs.set(name, known);
+        return known;
       },
-      input: (name, shape) => g.input(name, tensorType("f32", shape)),
+      parameter: (name, initial) => this.addParameter(name, initial),
+      student,
+      teacher,
     });
     if (!isFloat(g.typeOf(loss).dtype)) throw new UserError("E_DTYPE", "the loss is no float");
     g.output(loss, "loss");

@@ -1,0 +1,28 @@
+/** @file CIFAR-10 as the experiments read, normalise and alter it. */
+import { join } from "node:path";
+import { openSource } from "../../src/data/node.ts";
+import { readPictures } from "../../src/train/data/read.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
+
+export interface Sets {
+  readonly train: PictureSet;
+  readonly test: PictureSet;
+}
+
+/** Reads two sources of a folder. */
+export const pictures =
+  (train: string, test: string) =>
+  async (folder: string): Promise<Sets> => ({
+    train: await readPictures(await openSource(join(folder, train))),
+    test: await readPictures(await openSource(join(folder, test))),
+  });
+
+export const readCifar10 = pictures("train.parquet", "test.parquet");
+
+export const CIFAR10 = {
+  read: readCifar10,
+  batch: 128,
+  mean: [0.4914, 0.4822, 0.4465],
+  std: [0.2023, 0.1994, 0.201],
+  augment: { shift: 4, mirror: true },
+};
