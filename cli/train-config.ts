@@ -78,7 +78,11 @@ const data = object(
     train: text,
     eval: text,
     column: text,
-    labelColumn: either((v) => v === null, () => {}, text),
+    labelColumn: either(
+      (v) => v === null,
+      () => {},
+      text,
+    ),
     rows: whole(1),
     evalRows: whole(1),
     batch: whole(1),

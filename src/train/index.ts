@@ -70,8 +70,17 @@ export {
   type UpdateInput,
 } from "./optimizers.ts";
 export {
+  type DecayRule,
+  decayBy,
+  type ParameterTag,
+  parametersOf,
+  tagsOf,
+  withOwnParameters,
+} from "./parameters.ts";
+export {
   constantRate,
   cosineRate,
+  inTurn,
   oneCycle,
   type Schedule,
   stepRate,
@@ -79,12 +88,17 @@ export {
 } from "./schedules.ts";
 export {
   type LossInput,
-  parametersOf,
   type StateTensor,
   type StepOptions,
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
 export type { TeacherOptions } from "./teacher.ts";
-export { createTrainer, type StepResult, type Trainer, type TrainerOptions } from "./trainer.ts";
+export {
+  createTrainer,
+  type StepResult,
+  type TrainedModelOptions,
+  type Trainer,
+  type TrainerOptions,
+} from "./trainer.ts";
 export { withBatch } from "./with-batch.ts";

@@ -48,21 +48,24 @@ function source(change: (image: Float32Array, step: number) => void = () => {}):
 }
 
 interface Run extends Partial<FitOptions> {
+  readonly model?: Graph;
+  readonly average?: number;
   readonly optimizer?: ReturnType<typeof sgd>;
   readonly clipNorm?: number;
 }
 
 async function run(given: Run): Promise<FitResult> {
-  const { optimizer = adam({ decoupled: true }), clipNorm, ...options } = given;
-  const model: Graph = options.model ?? lenet5({ batch: BATCH, seed: 2 });
+  const { optimizer = adam({ decoupled: true }), clipNorm, average, ...options } = given;
+  const model: Graph = given.model ?? lenet5({ batch: BATCH, seed: 2 });
   const step = trainingStep(model, {
     optimizer,
     loss: ({ g, outputs, input }) =>
       crossEntropy(g, outputs["logits"]!, input("target", [BATCH, 10])),
     ...(clipNorm !== undefined && { clipNorm }),
+    ...(average !== undefined && { average }),
   });
   const trainer = await createTrainer(model, step, optimizer);
-  const settings = { model, step, optimizer, trainer, train: source(), steps: 20 };
+  const settings = { step, optimizer, trainer, train: source(), steps: 20 };
   try {
     return await fit({ ...settings, schedule: cosineRate(0.002, 20), ...options });
   } finally {
@@ -83,7 +86,9 @@ const evaluation = (every: number) => ({ evaluator: evaluator(source()), every }
 test("a run that goes on from any checkpoint ends with the same bits", async () => {
   const states: LoopState[] = [];
   const reports: string[] = [];
+  const kept = { average: 0.9, clipNorm: 1 };
   const whole = await run({
+    ...kept,
     evaluation: evaluation(7),
     checkpoint: { every: 5, save: (s) => void states.push(stored(s)) },
     onEpoch: ({ epoch, meanLoss, accuracy }) => reports.push(`${epoch} ${meanLoss} ${accuracy}`),
@@ -96,12 +101,14 @@ test("a run that goes on from any checkpoint ends with the same bits", async () 
   for (const from of states) {
     const told: string[] = [];
     const rest = await run({
+      ...kept,
       evaluation: evaluation(7),
       from,
       onEpoch: ({ epoch, meanLoss, accuracy }) => told.push(`${epoch} ${meanLoss} ${accuracy}`),
     });
     assert.deepEqual(rest.state, whole.state);
     assert.deepEqual(rest.best?.constants, whole.best?.constants);
+    assert.deepEqual(rest.model.constants, whole.model.constants);
     assert.deepEqual(told, reports.slice(reports.length - told.length));
   }
 });

@@ -72,8 +72,7 @@ export interface EvaluationReport {
 }
 
 export interface FitOptions {
-  /** What the trainer was made of: the model, its step and its optimiser. */
-  readonly model: Graph;
+  /** What the trainer was made of: the step and its optimiser. */
   readonly step: TrainingStep;
   readonly optimizer: Optimizer;
   readonly trainer: Trainer;
@@ -108,7 +107,7 @@ export interface FitOptions {
 export interface FitResult {
   /** With `ended` null: stopped by the signal. */
   readonly state: LoopState;
-  /** The model as it is now. */
+  /** The model as it is now: what evaluations see. */
   readonly model: Graph;
   /** The model of the best evaluation; null: none was made. */
   readonly best: Graph | null;
@@ -201,9 +200,14 @@ class Fit {
   }
 
   private result(): FitResult {
-    const { model, trainer } = this.o;
-    const best = this.best === null ? null : withLearned(model, this.best);
-    return { state: this.state, model: trainer.model(), best };
+    const best = this.best === null ? null : withLearned(this.o.step.model, this.best);
+    return { state: this.state, model: this.model(), best };
+  }
+
+  /** The present model, with weights averaged over the steps where such are kept. */
+  private model(): Graph {
+    const averaged = this.o.step.state.some((s) => s.averageOf !== undefined);
+    return this.o.trainer.model({ averaged });
   }
 
   private async step(): Promise<void> {
@@ -270,12 +274,12 @@ class Fit {
     await this.refuseNotFinite();
     const { evaluator, patience = Number.POSITIVE_INFINITY, minDelta = 0 } = how;
     const start = performance.now();
-    const model = this.o.trainer.model();
+    const model = this.model();
     const value = await evaluator.run(model);
     const { best, step, stale } = this.progress;
     const sign = metricRises(evaluator.metric) ? 1 : -1;
     const isBest = best === null || sign * (value - best.value) > minDelta;
-    if (isBest) this.best = learnedOf(this.o.model, model);
+    if (isBest) this.best = learnedOf(this.o.step.model, model);
     this.progress = {
       ...this.progress,
       last: { step, value },
@@ -319,7 +323,8 @@ class Fit {
         before = after;
         continue;
       }
-      const own = Object.entries(optimizer.scalars).map(([name, f]) => [name, f(step + 1)]);
+      const given = Object.entries({ ...optimizer.scalars, ...training.given });
+      const own = given.map(([name, f]) => [name, f(step + 1)]);
       const scalars = { rate, ...(Object.fromEntries(own) as Record<string, number>) };
       const finding = await locate(training, before, batch.feeds, scalars);
       throw divergence(finding, { step: step + 1, loss: now, rate });
