@@ -139,6 +139,8 @@ const anyOptimizer = {
   kind: text,
   decay: either((v) => typeof v === "number", atLeast(0), byName(atLeast(0))),
   clipNorm: above(0),
+  clipValue: above(0),
+  average: between(0, 1),
 };
 const withMomentum = object({ ...anyOptimizer, momentum: share });
 const adaptive = object({ ...anyOptimizer, beta1: share, beta2: share, epsilon: above(0) });

@@ -102,12 +102,15 @@ export interface OptimizerConfig {
   readonly beta2?: number;
   readonly epsilon?: number;
   /**
-   * Weight decay: of tensors with two axes or more; or by name, in which * stands for anything, the first that
-   * fits.
+   * Decay of the weights of convolutions and matrix products; or of parameters by name, in which * stands for
+   * anything, the first that fits.
    */
   readonly decay?: number | Readonly<Record<string, number>>;
-  /** Largest norm of all gradients together. */
+  /** Largest norm of all gradients together, and largest magnitude of an element. */
   readonly clipNorm?: number;
+  readonly clipValue?: number;
+  /** Share that averages of the weights over the steps keep; they are then what is evaluated and written. */
+  readonly average?: number;
 }
 
 /** Times are in epochs, and may be fractions. */

@@ -14,8 +14,12 @@ export type TrainingMetric = "accuracy" | "mse";
 export const metricRises = (metric: TrainingMetric): boolean => metric === "accuracy";
 
 export interface EvaluatorOptions {
-  /** Default "accuracy". "mse" compares with the feed `target`. */
+  /** Default "accuracy". */
   readonly metric?: TrainingMetric;
+  /** The feed that "mse" compares with; default: one-hot classes. */
+  readonly target?: string;
+  /** Examples of an epoch, where rows have no classes; rows beyond only fill up the last batch. */
+  readonly count?: number;
   /** Name of the output that counts; default the first. */
   readonly output?: string;
   /** Compiles and loads a clean graph; default: WebAssembly on one thread. */
@@ -49,19 +53,25 @@ export function rightRows(output: ModelArray, labels: readonly number[], rows: n
 
 function addSquares(sums: Sums, y: Float32Array, target: ModelArray, counted: number): void {
   if (target.length !== y.length) {
-    throw new UserError("E_DATA", `${target.length} target values for ${y.length} outputs`, {
-      where: "target",
-    });
+    throw new UserError("E_DATA", `${target.length} target values for ${y.length} outputs`);
   }
   for (let i = 0; i < counted; i++) sums.squares += (y[i]! - Number(target[i])) ** 2;
   sums.elements += counted;
+}
+
+function oneHot(labels: readonly number[], length: number, rows: number): Float32Array {
+  const to = new Float32Array(length);
+  labels.forEach((label, i) => {
+    to[(i * length) / rows + label] = 1;
+  });
+  return to;
 }
 
 const openHere = (graph: Graph): Promise<Session> => createSession(compile(graph).program);
 
 /** Compiles the model as it is used later: batch normalisation by its averages, folded. */
 export function evaluator(source: BatchSource, options: EvaluatorOptions = {}): Evaluator {
-  const { metric = "accuracy", output, open = openHere } = options;
+  const { metric = "accuracy", output, target, count, open = openHere } = options;
   return {
     metric,
     run: async (model) => {
@@ -77,9 +87,15 @@ export function evaluator(source: BatchSource, options: EvaluatorOptions = {}): 
         for (let i = 0; i < source.batchesPerEpoch; i++) {
           const { feeds, labels } = await source.batch(i);
           const y = session.run(tensorsOf(model, feeds))[at]!.data as Float32Array;
-          sums.rows += labels.length;
-          if (metric === "accuracy") sums.right += rightRows(y, labels, source.rows);
-          else addSquares(sums, y, feeds["target"]!, (y.length / source.rows) * labels.length);
+          const { rows } = source;
+          const counted = count === undefined ? labels.length : Math.min(rows, count - i * rows);
+          sums.rows += counted;
+          if (metric === "accuracy") {
+            sums.right += rightRows(y, labels, rows);
+            continue;
+          }
+          const want = target === undefined ? oneHot(labels, y.length, rows) : feeds[target];
+          addSquares(sums, y, want ?? new Float32Array(0), (y.length / rows) * counted);
         }
         if (sums.rows === 0) throw new UserError("E_DATA", "there are no rows to evaluate with");
         return metric === "accuracy"

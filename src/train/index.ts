@@ -1,5 +1,6 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export { trainableGraph } from "../pipeline.ts";
 export type { Batch, BatchSource } from "./batches.ts";
 export {
   type Checkpoint,
@@ -9,6 +10,7 @@ export {
   modelIdentity,
   type RunIdentity,
 } from "./checkpoint.ts";
+export { defineTraining, type TrainConfig } from "./config.ts";
 export type { BatchOptions, EvaluationOptions } from "./data/maker.ts";
 export type { PictureOptions } from "./data/pictures.ts";
 export { type ReadOptions, readPictures, readSet, readSounds } from "./data/read.ts";
