@@ -2,16 +2,19 @@
  * @file Trains a model on pictures from scratch and writes a log of JSON lines: settings, one line an epoch, result.
  *
  *   node bench/experiments/train.ts mnist-lenet5 --data FOLDER [--epochs n] [--seed n] [--threads n] [--log FILE]
- *   node bench/experiments/train.ts cifar10-resnet8 --data FOLDER
+ *   node bench/experiments/train.ts cifar10-resnet8 --data FOLDER --engine native --save resnet8.onnx
  */
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
+import { toOnnx } from "../../src/index.ts";
+import { nativeEngine } from "../../src/native/index.ts";
 import { cleanGraph, compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
+import { wasmEngine } from "../../src/train/engine.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { lenet5 } from "../../src/train/models/lenet5.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
@@ -77,11 +80,11 @@ const TASKS: Readonly<Record<string, Task>> = {
     std: [0.3081],
     augment: { shift: 2 },
   },
-  "cifar10-resnet8": { ...CIFAR10, model: resnet8, epochs: 30, rate: 0.2, decay: 5e-4 },
+  "cifar10-resnet8": { ...CIFAR10, model: resnet8, epochs: 25, rate: 0.2, decay: 5e-4 },
   "cifar10-wrn-16-2": {
     ...CIFAR10,
     model: (o) => wideResnet({ depth: 16, width: 2, ...o }),
-    epochs: 20,
+    epochs: 16,
     rate: 0.2,
     decay: 5e-4,
   },
@@ -94,6 +97,8 @@ const { values: flags, positionals } = parseArgs({
     epochs: { type: "string" },
     seed: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
+    engine: { type: "string", default: "wasm" },
+    save: { type: "string" },
     log: { type: "string" },
   },
 });
@@ -141,11 +146,22 @@ const step = trainingStep(model, {
     crossEntropy(g, outputs["logits"]!, input("target", [batch, classes])),
   decay: (parameter) => (/weight/.test(parameter) ? decay : 0),
 });
-const trainer = await createTrainer(model, step, optimizer, { threads });
+const engine = flags.engine === "native" ? await nativeEngine() : wasmEngine;
+const trainer = await createTrainer(model, step, optimizer, { threads, engine });
 const next = pictureBatches(sets.train, { batch, seed, mean, std, ...augment });
 const perEpoch = batchesPerEpoch(sets.train, batch);
 const schedule = oneCycle(rate, epochs * perEpoch);
-const settings = { task: name, epochs, batch, rate, decay, augment, seed, threads };
+const settings = {
+  task: name,
+  epochs,
+  batch,
+  rate,
+  decay,
+  augment,
+  seed,
+  threads,
+  engine: trainer.engine,
+};
 write({ ...settings, machine: machineInfo(), pictures: [sets.train.count, sets.test.count] });
 const begun = performance.now();
 const seconds = (since: number): number => Math.round((performance.now() - since) / 100) / 10;
@@ -175,4 +191,5 @@ for (let epoch = 0; epoch < epochs; epoch++) {
   }
 }
 write({ totalSeconds: seconds(begun) });
+if (flags.save !== undefined) writeFileSync(flags.save, toOnnx(trainer.model()));
 trainer.close();

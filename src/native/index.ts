@@ -7,5 +7,6 @@
  *     const [y] = session.run([x]);
  */
 export { type Compiler, type Env, findCompiler } from "./compiler.ts";
+export { nativeEngine } from "./engine.ts";
 export { createNativeSession, type NativeOptions } from "./session.ts";
 export { type NativeTarget, nativeTarget } from "./target.ts";

@@ -1,9 +1,9 @@
 /** @file Runs a Program as code of this machine: C, the system's compiler, a shared library, threads. */
 import { availableParallelism } from "node:os";
 import type { Program } from "../kernel/program.ts";
-import { type Driven, driveModel, type Session } from "../runtime/session.ts";
+import { driveModel, type Session } from "../runtime/session.ts";
 import { emitC, MOST_THREADS } from "../targets/c/emit.ts";
-import type { ModelArray } from "../targets/wasm/model.ts";
+import type { ModelArray, ModelFeeds, ModelInstance } from "../targets/wasm/model.ts";
 import { DTYPES } from "../tensor/dtype.ts";
 import { elementCount } from "../tensor/tensor.ts";
 import { InternalError, UserError } from "../util/errors.ts";
@@ -58,14 +58,25 @@ function checkThreads(threads: number): void {
   throw new UserError("E_ARGUMENT", `threads is ${threads}, expected 1 to ${MOST_THREADS}`);
 }
 
+/** A loaded model: what sessions and training drive. */
+export interface NativeModel
+  extends Pick<
+    ModelInstance,
+    "variant" | "threads" | "step" | "execute" | "write" | "read" | "run"
+  > {
+  /** The memory of each port: inputs, outputs, state. */
+  readonly views: readonly ModelArray[];
+  readonly close: () => void;
+}
+
 /**
  * Compiles the program for this machine, or takes the library compiled before, and runs its `init`. Throws
  * UserError E_TARGET where there is no compiler, no koffi, or the compiler refuses.
  */
-export async function createNativeSession(
+export async function loadNative(
   program: Program,
   options: NativeOptions = {},
-): Promise<Session> {
+): Promise<NativeModel> {
   const threads = options.threads ?? 1;
   checkThreads(threads);
   const { compiler, cpu } = await nativeTarget(options.env);
@@ -81,18 +92,24 @@ export async function createNativeSession(
   weights.bytes.set(source.files.get("model_weights.bin") as Uint8Array);
   const arena = allocate(library, source.arenaBytes + (threads - 1) * source.threadBytes);
   const model = drive(program, functionsOf(library), arena, weights, threads, source.places);
-  const variant = `${cpu.name}, ${compiler.name}`;
-  return driveModel(program, { ...model, variant, threads }, () => {
-    model.close();
-    library.unload();
-  });
+  return {
+    ...model,
+    variant: `${cpu.name}, ${compiler.name}`,
+    close: () => {
+      model.close();
+      library.unload();
+    },
+  };
 }
 
-type NativeModel = Omit<Driven, "variant"> & {
-  readonly close: () => void;
-  /** Referred to by address only: this keeps it from being collected. */
-  readonly held: readonly Block[];
-};
+/** A session of a native model. Throws as `loadNative`. */
+export async function createNativeSession(
+  program: Program,
+  options: NativeOptions = {},
+): Promise<Session> {
+  const model = await loadNative(program, options);
+  return driveModel(program, model, model.close);
+}
 
 /** Arrays over the memory of each port. */
 function portViews(
@@ -101,11 +118,27 @@ function portViews(
   arena: Block,
   weights: Block,
 ): ModelArray[] {
-  return [...program.inputs, ...program.outputs].map(({ type }, i) => {
+  const ports = [...program.inputs, ...program.outputs, ...(program.state ?? [])];
+  return ports.map(({ type }, i) => {
     const { memory, offset } = places[i]!;
     const { buffer, byteOffset } = (memory === "arena" ? arena : weights).bytes;
     const n = elementCount(type.shape);
     return DTYPES[type.dtype].view(buffer as ArrayBuffer, byteOffset + offset, n) as ModelArray;
+  });
+}
+
+/** Copies arrays, given in order or by name, to the memory of the inputs. */
+function writeInputs(program: Program, views: readonly ModelArray[], feeds: ModelFeeds): void {
+  program.inputs.forEach(({ name }, i) => {
+    const data = Array.isArray(feeds)
+      ? (feeds as readonly ModelArray[])[i]
+      : (feeds as Readonly<Record<string, ModelArray>>)[name];
+    const view = views[i]!;
+    if (data?.length !== view.length) {
+      const got = data === undefined ? "nothing" : `${data.length}`;
+      throw new UserError("E_ARGUMENT", `input ${name} has ${view.length} elements, got ${got}`);
+    }
+    (view as Uint8Array).set(data as Uint8Array);
   });
 }
 
@@ -116,32 +149,34 @@ function drive(
   weights: Block,
   threads: number,
   places: ReturnType<typeof emitC>["places"],
-): NativeModel {
+): Omit<NativeModel, "variant"> & { readonly held: readonly Block[] } {
   const status = c.init(arena.address, weights.address);
   if (status !== 0) throw new InternalError(`native ${program.name}: init returned ${status}`);
   const team = c.open(arena.address, weights.address, threads);
   if (Number(team) === 0) throw new UserError("E_LIMIT", `the system gives no ${threads} threads`);
   const views = portViews(program, places, arena, weights);
-  const outputs = views.slice(program.inputs.length);
+  const first = program.inputs.length;
   const last = program.steps.length - 1;
   const execute = (): void => c.run(team, 0, last);
-  const write: Driven["write"] = (feeds) => {
-    (feeds as readonly ModelArray[]).forEach((data, i) => {
-      (views[i] as Uint8Array).set(data as Uint8Array);
-    });
-  };
+  const write = (feeds: ModelFeeds): void => writeInputs(program, views, feeds);
+  const read = (): Record<string, ModelArray> =>
+    Object.fromEntries(
+      program.outputs.map(({ name }, i) => [name, views[first + i]!.slice() as ModelArray]),
+    );
   return {
+    threads,
+    views,
     step: (index) => c.run(team, index, index),
     execute,
     write,
+    read,
     run: (feeds) => {
       write(feeds);
       execute();
-      return Object.fromEntries(
-        program.outputs.map(({ name }, i) => [name, outputs[i]!.slice() as ModelArray]),
-      );
+      return read();
     },
     close: () => c.close(team),
+    // Referred to by address only: this keeps it from being collected.
     held: [arena, weights],
   };
 }

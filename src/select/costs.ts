@@ -69,9 +69,14 @@ function coefficientsOf(table: CoefficientTable, node: NetworkNode, c: Candidate
   return name === undefined ? ANY : table[name]!;
 }
 
-/** The fitted coefficients of a target, by the name of its capabilities; those of WebAssembly for others. */
-export const coefficientsFor = (target: string): CoefficientTable =>
-  COEFFICIENTS[target] ?? COEFFICIENTS.wasm ?? {};
+/**
+ * The fitted coefficients of a target, by the name of its capabilities. Groups that were not measured there keep
+ * those of WebAssembly: which algorithm is the faster one is the same more often than not.
+ */
+export const coefficientsFor = (target: string): CoefficientTable => ({
+  ...COEFFICIENTS.wasm,
+  ...COEFFICIENTS[target],
+});
 
 /** A loop nest that nothing is known of. */
 const ANY: Coefficients = [1, 0.5, 100];

@@ -1,5 +1,7 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export type { Batch, BatchSource } from "./batches.ts";
+export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export {
   attentionMap,
   attentionTransfer,

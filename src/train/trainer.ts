@@ -2,16 +2,18 @@
 import type { Graph, Value } from "../graph/graph.ts";
 import type { Port, Program } from "../kernel/program.ts";
 import { compile } from "../pipeline.ts";
-import { instantiateModel, type ModelArray, type ModelInstance } from "../targets/wasm/loader.ts";
-import { emitModule } from "../targets/wasm/module.ts";
+import type { ModelArray } from "../targets/wasm/model.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
 import { type Tensor, withType } from "../tensor/tensor.ts";
 import { invariant, UserError } from "../util/errors.ts";
+import { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 import type { Optimizer } from "./optimizers.ts";
 import type { StateTensor, TrainingStep } from "./step.ts";
 
 export interface TrainerOptions {
   readonly threads?: number;
+  /** Default WebAssembly; `nativeEngine()` of "tersor/native" compiles for this machine. */
+  readonly engine?: TrainingEngine;
 }
 
 export interface StepResult {
@@ -25,6 +27,8 @@ export interface Trainer {
   /** The compiled step, for profiles. */
   readonly program: Program;
   readonly threads: number;
+  /** What computes, for example "wasm fma". */
+  readonly engine: string;
   /** Steps done. */
   readonly steps: number;
   /** One step on a batch, by the names of the step's inputs. */
@@ -47,12 +51,12 @@ export async function createTrainer(
   source: Graph,
   training: TrainingStep,
   optimizer: Optimizer,
-  { threads = 1 }: TrainerOptions = {},
+  { threads = 1, engine = wasmEngine }: TrainerOptions = {},
 ): Promise<Trainer> {
-  const { program } = compile(training.graph, { state: training.pairs });
-  const { wasm } = emitModule(program, { threads: threads > 1 });
-  const instance = await instantiateModel(wasm, undefined, undefined, { threads });
-  const trainer = new RunningTrainer(source, training, optimizer, program, instance);
+  const caps = engine.caps === undefined ? {} : { caps: engine.caps };
+  const { program } = compile(training.graph, { state: training.pairs, ...caps });
+  const instance = await engine.load(program, threads);
+  const trainer = new RunningTrainer(source, training, optimizer, program, instance, engine.name);
   trainer.restore(new Map(training.state.map((s) => [s.name, s.initial.data])), 0);
   return trainer;
 }
@@ -60,11 +64,12 @@ export async function createTrainer(
 class RunningTrainer implements Trainer {
   readonly program: Program;
   readonly threads: number;
+  readonly engine: string;
   steps = 0;
   private readonly source: Graph;
   private readonly training: TrainingStep;
   private readonly optimizer: Optimizer;
-  private readonly instance: ModelInstance;
+  private readonly instance: EngineModel;
   private readonly ports: ReadonlyMap<string, Port>;
 
   constructor(
@@ -72,7 +77,8 @@ class RunningTrainer implements Trainer {
     training: TrainingStep,
     optimizer: Optimizer,
     program: Program,
-    instance: ModelInstance,
+    instance: EngineModel,
+    engine: string,
   ) {
     this.source = source;
     this.training = training;
@@ -80,6 +86,7 @@ class RunningTrainer implements Trainer {
     this.program = program;
     this.instance = instance;
     this.threads = instance.threads;
+    this.engine = `${engine} ${instance.variant}`;
     this.ports = new Map((program.state ?? []).map((p) => [p.name, p]));
   }
 
@@ -100,8 +107,7 @@ class RunningTrainer implements Trainer {
   private view(s: StateTensor): TypedArray {
     const port = this.ports.get(s.name);
     invariant(port !== undefined, () => `no memory for state '${s.name}'`);
-    const count = s.initial.data.length;
-    return new Float32Array(this.instance.memory.buffer, port.offset, count);
+    return this.instance.view(port);
   }
 
   state(): ReadonlyMap<string, TypedArray> {

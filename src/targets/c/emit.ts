@@ -40,7 +40,7 @@ export interface CSource {
   readonly arenaBytes: number;
   /** Constant bytes in the source or beside it. */
   readonly weightsBytes: number;
-  /** Inputs, then outputs: in "arena", in "weights" (the file), or in a table of the source. */
+  /** Inputs, then outputs, then state: in "arena", in "weights" (the file), or in a table of the source. */
   readonly places: readonly { readonly memory: string; readonly offset: number }[];
   /** Memory behind the arena for every thread but the first; 0 without threads. */
   readonly threadBytes: number;
@@ -268,7 +268,9 @@ export function emitC(given: Program, options: COptions = {}): CSource {
     files,
     arenaBytes,
     weightsBytes: packed.length,
-    places: ports.map(({ port }) => placeOf(s, port.offset, byteSize(port.type))),
+    places: [...ports.map(({ port }) => port), ...(program.state ?? [])].map((port) =>
+      placeOf(s, port.offset, byteSize(port.type)),
+    ),
     threadBytes: threadBytes ?? 0,
     shared: program.steps.map((c) => s.parts.has(c.kernel)),
   };

@@ -88,6 +88,7 @@ export function planLayout(program: Program, align = 16): Layout {
     ...[...program.init, ...program.steps].flatMap((c) => callUses(program, c)),
     ...program.inputs.map((p) => portUse(p, true)),
     ...program.outputs.map((p) => portUse(p, false)),
+    ...(program.state ?? []).map((p) => portUse(p, true)),
   ].filter((u) => u.end > u.begin);
   const moved = movedSegments(program, uses);
   const fixed = program.constants.flatMap((s, i) =>
