@@ -18,6 +18,7 @@ import { isFloat } from "../tensor/dtype.ts";
 import { elementCount, type Tensor, tensorType, zeros } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 import type { Optimizer } from "./optimizers.ts";
+import { RangeTracker } from "./qat/ranges.ts";
 
 /** What a loss is made of. */
 export interface LossInput {
@@ -102,12 +103,14 @@ class StepBuilder {
   /** Trained parameters as values of the step. */
   private readonly trained = new Map<string, Value>();
   private readonly averages: { readonly name: string; readonly next: Value }[] = [];
+  private readonly ranges: RangeTracker;
 
   constructor(model: Graph, options: StepOptions) {
     this.model = model;
     this.options = options;
     this.g = new GraphBuilder(`${model.name}-step`);
     this.parameters = parametersOf(model);
+    this.ranges = new RangeTracker(this.g, model, options.optimizer);
   }
 
   build(): TrainingStep {
@@ -130,7 +133,9 @@ class StepBuilder {
     const given = Object.fromEntries(scalars.map((s) => [s, this.scalar(s)]));
     const clipped = this.clip(found);
     names.forEach((name, i) => this.update(name, clipped[i]!, rate, given));
-    for (const { name, next } of this.averages) this.keep(name, next);
+    for (const { name, next } of [...this.averages, ...this.ranges.finish(given)]) {
+      this.keep(name, next);
+    }
     return {
       graph: g.build(),
       pairs: this.pairs,
@@ -172,7 +177,10 @@ class StepBuilder {
 
   private addNode(node: Node): void {
     const { g } = this;
-    const ins = node.ins.map((v) => this.value(v));
+    const observed = this.ranges.declare(node);
+    this.state.push(...observed.state);
+    const ins = observed.ins.length > 0 ? observed.ins : node.ins.map((v) => this.value(v));
+    this.ranges.observe(node, ins[0]!);
     const mapped: Node = { ...node, ins };
     let outs: readonly Value[];
     if (isOp(node, batchNorm) && this.options.batchNorm !== "frozen") {

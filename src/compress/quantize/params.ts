@@ -81,7 +81,7 @@ export interface QuantisedLayer {
 }
 
 /** Bias integers stay below this; leaves the accumulator room for the sum itself. */
-const BIAS_LIMIT = 2 ** 30;
+export const BIAS_LIMIT = 2 ** 30;
 /** What the bias of a channel without weights becomes, so that it keeps 20 bits. */
 const BIAS_ALONE = 2 ** 20;
 

@@ -20,13 +20,13 @@ export interface GridAttrs {
   readonly axis: number | null;
 }
 
-/** The largest range: 16 bits, so that integers and their differences are exact in f32. */
-const LIMIT = 65535;
+/** Integers of biases; those of more than 24 bits are rounded in f32. */
+const LIMIT = 2 ** 30;
 
 export function expectRange(min: number, max: number): void {
   const whole = Number.isInteger(min) && Number.isInteger(max);
-  if (whole && min <= 0 && max >= 0 && min < max && max - min <= LIMIT) return;
-  refuse("E_MODEL", `integers from ${min} to ${max}: expected a range around 0 of at most 16 bits`);
+  if (whole && min <= 0 && max >= 0 && min < max && max <= LIMIT && -min <= LIMIT) return;
+  refuse("E_MODEL", `integers from ${min} to ${max}: expected a range around 0 within 31 bits`);
 }
 
 /** Checks value, scale and zero point, and what else has the shape of the value. Gives the value's type. */

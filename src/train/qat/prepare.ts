@@ -3,9 +3,10 @@
  * ones. The result is an ordinary float graph that the training step takes and the compiler runs; `convertQat`
  * makes it an integer model.
  */
+import { Calc, num } from "../../autodiff/calc.ts";
 import { type CalibrationStats, layerName } from "../../compress/quantize/calibrate.ts";
 import type { Observer } from "../../compress/quantize/observer.ts";
-import { checkBits, weightSteps } from "../../compress/quantize/params.ts";
+import { BIAS_LIMIT, checkBits, weightSteps } from "../../compress/quantize/params.ts";
 import { type Form, writeQuantised } from "../../compress/quantize/places.ts";
 import { type SharedRanges, sharedRanges } from "../../compress/quantize/ranges.ts";
 import {
@@ -17,12 +18,9 @@ import {
 import { evalTensors } from "../../graph/apply.ts";
 import { type Graph, type Node, typeOf, type Value } from "../../graph/graph.ts";
 import type { RewriteContext } from "../../graph/rewrite.ts";
-import {
-  channelScale,
-  fakeQuantize,
-  lsqQuantize,
-  quantParams,
-} from "../../ops/quant/index.ts";
+import { abs } from "../../ops/elementwise/abs.ts";
+import { max as larger } from "../../ops/elementwise/max.ts";
+import { channelScale, fakeQuantize, lsqQuantize, quantParams } from "../../ops/quant/index.ts";
 import { foldAffine } from "../../passes/fold-affine.ts";
 import {
   elementCount,
@@ -38,7 +36,8 @@ import { lsqScales } from "./lsq.ts";
 export interface QatOptions extends SelectionOptions {
   /**
    * "minmax": a weight's scale is the largest magnitude of its channel in every step, ranges of activations are
-   * observed (`observing`). "lsq": both scales are learned.
+   * observed (`observing`). "lsq": both scales are learned; weights of 8 bits, where there is nothing to gain, are
+   * scaled as in "minmax".
    */
   readonly scheme: "minmax" | "lsq";
   /** Bits of weights and activations, 2 to 8; default 8. Integer models take activations of 8 bits only. */
@@ -77,10 +76,14 @@ function check(graph: Graph, calibration: CalibrationStats, options: QatOptions)
     (node) => fakes.includes(node.op) || node.outs.some((v) => typeOf(graph, v).quant),
   );
   if (done !== undefined) {
-    throw new UserError("E_MODEL", `${graph.name} is quantised already: '${layerName(graph, done)}'`, {
-      where: layerName(graph, done),
-      hint: "start from the float model",
-    });
+    throw new UserError(
+      "E_MODEL",
+      `${graph.name} is quantised already: '${layerName(graph, done)}'`,
+      {
+        where: layerName(graph, done),
+        hint: "start from the float model",
+      },
+    );
   }
   if (foldAffine.run(graph) === graph) return;
   throw new UserError("E_MODEL", `${graph.name} has batch norms or scalings that are not folded`, {
@@ -111,6 +114,13 @@ class Names {
     this.taken.add(name);
     return name;
   }
+}
+
+/** Rounded weights, and what they were rounded by. */
+interface RoundedWeight {
+  readonly rounded: Value;
+  readonly scale: Value;
+  readonly zero: Value;
 }
 
 class FakeForm implements Form {
@@ -215,11 +225,22 @@ class FakeForm implements Form {
       builder.setName(value, name);
       return value;
     });
-    const rounded = this.roundedWeight(node, w!, layer);
-    return b === undefined ? [rounded] : [rounded, b];
+    const { rounded, scale, zero } = this.roundedWeight(node, w!, layer);
+    if (b === undefined) return [rounded];
+    return [rounded, this.roundedBias(b, this.params(node.ins[0]!).scale, scale, zero, layer)];
   }
 
-  private roundedWeight(node: Node, w: Value, layer: string): Value {
+  /** A bias in steps of the products, as accumulators hold it, or so many that they do not overflow. */
+  private roundedBias(b: Value, ofInput: Value, ofWeight: Value, zero: Value, name: string): Value {
+    const { builder } = this.ctx;
+    const c = new Calc(builder);
+    const least = c.mul(builder.apply(abs, [b]), num(1 / BIAS_LIMIT));
+    const scale = builder.apply(larger, [c.mul(ofWeight, ofInput), least]);
+    const grid = { min: -BIAS_LIMIT, max: BIAS_LIMIT, axis: 0 };
+    return builder.apply(fakeQuantize, [b, scale, zero], grid, name);
+  }
+
+  private roundedWeight(node: Node, w: Value, layer: string): RoundedWeight {
     const { builder } = this.ctx;
     const { weightBits = 8, edgeBits = 8, scheme } = this.options;
     const bits = this.edges.layers.has(node) ? edgeBits : weightBits;
@@ -227,19 +248,17 @@ class FakeForm implements Form {
     const channels = tensor.type.shape[0]!;
     const none = zeros({ dtype: "f32", shape: [channels] });
     const zero = this.made(none, `${layer}:zero`);
-    if (scheme === "minmax") {
+    if (scheme === "minmax" || bits === 8) {
       const steps = weightSteps(bits);
       const scale = builder.apply(channelScale, [w], { axis: 0, steps }, layer);
       const grid = { min: -steps, max: steps, axis: 0 };
-      return builder.apply(fakeQuantize, [w, scale, zero], grid, layer);
+      return { rounded: builder.apply(fakeQuantize, [w, scale, zero], grid, layer), scale, zero };
     }
     const { min, max } = levels(bits);
-    const scale = this.made(
-      tensorOf("f32", [channels], lsqScales(tensor, min, max)),
-      `${layer}:scale`,
-    );
+    const scale = this.made(tensorOf("f32", [channels], lsqScales(tensor, max)), `${layer}:scale`);
     const gain = 1 / Math.sqrt((tensor.data.length / channels) * max);
-    return builder.apply(lsqQuantize, [w, scale, zero], { min, max, axis: 0, gain }, layer);
+    const grid = { min, max, axis: 0, gain };
+    return { rounded: builder.apply(lsqQuantize, [w, scale, zero], grid, layer), scale, zero };
   }
 
   compute(node: Node, ins: readonly Value[], clamp: Node | null, y: Value): Value {

@@ -2,10 +2,11 @@
  * @file Ranges of activations that a training step observes: moving averages of each batch's least and largest value,
  * which follow for some steps and then stay.
  */
-import { Calc, num } from "../../autodiff/calc.ts";
+import { Calc } from "../../autodiff/calc.ts";
 import { type Graph, type GraphBuilder, isOp, type Node, type Value } from "../../graph/graph.ts";
 import { max } from "../../ops/elementwise/max.ts";
 import { min } from "../../ops/elementwise/min.ts";
+import { sub } from "../../ops/elementwise/sub.ts";
 import { fakeQuantize, quantParams, rowRange } from "../../ops/quant/index.ts";
 import { reduceMax, reduceMin } from "../../ops/reduce/index.ts";
 import type { Optimizer } from "../optimizers.ts";
@@ -92,15 +93,12 @@ export class RangeTracker {
   finish(scalars: Readonly<Record<string, Value>>): readonly NextRange[] {
     const c = new Calc(this.g);
     return [...this.tracked.values()].flatMap(({ names, old, seen }) =>
-      seen.length === 0
-        ? []
-        : ([min, max] as const).map((op, end) => {
-            const all = seen.map((pair) => pair[end]!);
-            const fresh = all.reduce((a, b) => this.g.apply(op, [a, b]));
-            const keep = scalars[KEEP]!;
-            const move = c.mul(c.sub(fresh, old[end]!), c.sub(num(1), keep));
-            return { name: names[end]!, next: c.add(old[end]!, move) };
-          }),
+      [min, max].map((op, end) => {
+        const fresh = seen.map((pair) => pair[end]!).reduce((a, b) => this.g.apply(op, [a, b]));
+        const share = this.g.apply(sub, [c.scalar(1, fresh), scalars[KEEP]!]);
+        const move = c.mul(c.sub(fresh, old[end]!), share);
+        return { name: names[end]!, next: c.add(old[end]!, move) };
+      }),
     );
   }
 }
