@@ -43,7 +43,10 @@ export interface QatOptions extends SelectionOptions {
   /** Bits of weights and activations, 2 to 8; default 8. Integer models take activations of 8 bits only. */
   readonly weightBits?: number;
   readonly activationBits?: number;
-  /** Bits of the first and the last layer's weights and inputs, and of the model's results; default 8. */
+  /**
+   * Bits of the first and the last layer's weights; default 8. Their inputs and the results of the model have as many,
+   * or those of other activations if these are more.
+   */
   readonly edgeBits?: number;
   /** How the ranges of activations are chosen at the start; default min-max. */
   readonly observer?: Observer;
@@ -151,7 +154,8 @@ class FakeForm implements Form {
     let known = this.known.get(key);
     if (known === undefined) {
       const { activationBits = 8, edgeBits = 8, scheme } = this.options;
-      const bits = levels(this.edges.roots.has(key) ? edgeBits : activationBits);
+      const edge = Math.max(edgeBits, activationBits);
+      const bits = levels(this.edges.roots.has(key) ? edge : activationBits);
       known = scheme === "lsq" ? this.learned(old, bits) : this.observed(old, bits);
       this.known.set(key, known);
     }
