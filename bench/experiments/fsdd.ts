@@ -34,7 +34,7 @@ const { values: flags } = parseArgs({
   options: {
     data: { type: "string" },
     validate: { type: "boolean", default: false },
-    epochs: { type: "string", default: "30" },
+    epochs: { type: "string", default: "12" },
     seed: { type: "string", default: "1" },
     engine: { type: "string", default: "wasm" },
     rate: { type: "string", default: "0.005" },
