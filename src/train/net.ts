@@ -4,17 +4,23 @@
  */
 import { type Graph, GraphBuilder, type Value } from "../graph/graph.ts";
 import { add } from "../ops/elementwise/add.ts";
+import { clip } from "../ops/elementwise/clip.ts";
+import { gelu } from "../ops/elementwise/gelu.ts";
 import { relu } from "../ops/elementwise/relu.ts";
 import { averagePool } from "../ops/nn/average-pool.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
 import { conv } from "../ops/nn/conv.ts";
 import { linear } from "../ops/nn/linear.ts";
 import { maxPool } from "../ops/nn/max-pool.ts";
+import { layerNorm } from "../ops/nn/row-norm.ts";
 import { reduceMean } from "../ops/reduce/reduce-mean.ts";
+import { gather } from "../ops/shape/gather.ts";
 import { reshape } from "../ops/shape/reshape.ts";
 import { type Tensor, tensorOf, tensorType } from "../tensor/tensor.ts";
 import { product } from "../util/math.ts";
 import { makeRng, type Rng } from "../util/rng.ts";
+import { attention } from "./attention.ts";
+import { type Initializer, truncatedNormal } from "./initial.ts";
 
 export interface ConvOptions {
   /** Side of a square kernel, or height and width; default 3. */
@@ -32,6 +38,8 @@ export interface NetOptions {
   readonly seed?: number;
   /** Kaiming normal over the inputs or the outputs of a convolution (He et al., arXiv:1502.01852); default "out". */
   readonly fan?: "in" | "out";
+  /** Of the weights of all convolutions and fully connected layers, in place of each layer's own. */
+  readonly init?: Initializer;
 }
 
 /** Height and width. */
@@ -52,11 +60,13 @@ export class Net {
   readonly graph: GraphBuilder;
   private readonly rng: Rng;
   private readonly fan: "in" | "out";
+  private readonly init: Initializer | undefined;
 
-  constructor(name: string, { seed = 1, fan = "out" }: NetOptions = {}) {
+  constructor(name: string, { seed = 1, fan = "out", init }: NetOptions = {}) {
     this.graph = new GraphBuilder(name);
     this.rng = makeRng(seed);
     this.fan = fan;
+    this.init = init;
   }
 
   /** An input [batch, height, width, channels], or of any shape. */
@@ -65,7 +75,19 @@ export class Net {
   }
 
   private weights(name: string, shape: readonly number[], draw: () => number): Value {
-    const data = Float32Array.from({ length: product(shape) }, draw);
+    const init = shape.length > 1 ? this.init : undefined;
+    return this.parameter(name, shape, () => draw, init);
+  }
+
+  /** A parameter for operators that have no method here; `other` takes the place of `init`. */
+  parameter(
+    name: string,
+    shape: readonly number[],
+    init: Initializer,
+    other: Initializer = init,
+  ): Value {
+    const draw = other(shape, this.rng);
+    const data = Float32Array.from({ length: product(shape) }, () => draw());
     return this.graph.constant({ type: tensorType("f32", shape), data }, name);
   }
 
@@ -113,6 +135,61 @@ export class Net {
       this.full(`${name}.variance`, c, 1),
     ];
     return this.graph.apply(batchNorm, ins, { layout: "nhwc", epsilon }, name);
+  }
+
+  /** One filter a channel. */
+  depthwise(x: Value, name: string, options: Omit<ConvOptions, "groups"> = {}): Value {
+    const channels = this.channels(x);
+    return this.conv2d(x, channels, name, { ...options, groups: channels });
+  }
+
+  /** A depthwise convolution and one of 1 x 1, named `name`.depthwise and `name`.pointwise. */
+  separable(
+    x: Value,
+    outputs: number,
+    name: string,
+    options: Omit<ConvOptions, "groups"> = {},
+  ): Value {
+    const { bias = false } = options;
+    const filtered = this.depthwise(x, `${name}.depthwise`, { ...options, bias: false });
+    return this.conv2d(filtered, outputs, `${name}.pointwise`, { kernel: 1, bias });
+  }
+
+  /** Normalises the last axis, then scales and shifts it. */
+  layerNorm(x: Value, name: string, epsilon = 1e-5): Value {
+    const c = this.channels(x);
+    const ins = [x, this.full(`${name}.gamma`, c, 1), this.full(`${name}.beta`, c, 0)];
+    const axis = this.graph.typeOf(x).shape.length - 1;
+    return this.graph.apply(layerNorm, ins, { axis, epsilon }, name);
+  }
+
+  gelu(x: Value, name = ""): Value {
+    return this.graph.apply(gelu, [x], { approximate: "none" }, name);
+  }
+
+  /** ReLU that ends at 6. */
+  relu6(x: Value, name = ""): Value {
+    return this.graph.apply(clip, [x], { min: 0, max: 6 }, name);
+  }
+
+  /** Self-attention of tokens [batch, tokens, width] with so many heads. Throws UserError when they do not divide. */
+  attention(x: Value, heads: number, name: string): Value {
+    return attention(this, x, heads, name);
+  }
+
+  /** Rows of a learned table [count, width] for indices of any shape (i32 or i64). */
+  embedding(indices: Value, count: number, width: number, name: string): Value {
+    const table = this.parameter(`${name}.weight`, [count, width], truncatedNormal());
+    return this.graph.apply(gather, [table, indices], { axis: 0 }, name);
+  }
+
+  /** A learned vector for every place: [tokens, width], added to x [batch, tokens, width]. */
+  positions(x: Value, name: string): Value {
+    const [, tokens, width] = this.graph.typeOf(x).shape as [number, number, number];
+    const table = this.parameter(`${name}.weight`, [tokens, width], truncatedNormal());
+    const places = Int32Array.from({ length: tokens }, (_, i) => i);
+    const order = this.graph.constant(tensorOf("i32", [tokens], places));
+    return this.add(x, this.graph.apply(gather, [table, order], { axis: 0 }, name));
   }
 
   relu(x: Value, name = ""): Value {
