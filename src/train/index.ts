@@ -1,6 +1,16 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export { trainableGraph } from "../pipeline.ts";
 export type { Batch, BatchSource } from "./batches.ts";
+export {
+  type Checkpoint,
+  decodeCheckpoint,
+  differences,
+  encodeCheckpoint,
+  modelIdentity,
+  type RunIdentity,
+} from "./checkpoint.ts";
+export { defineTraining, type TrainConfig } from "./config.ts";
 export type { BatchOptions, EvaluationOptions } from "./data/maker.ts";
 export type { PictureOptions } from "./data/pictures.ts";
 export { type ReadOptions, readPictures, readSet, readSounds } from "./data/read.ts";
@@ -22,8 +32,23 @@ export {
   pointPairs,
 } from "./distil.ts";
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
+export {
+  type Evaluator,
+  type EvaluatorOptions,
+  evaluator,
+  type TrainingMetric,
+} from "./evaluate.ts";
 export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
 export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
+export {
+  type EvaluationReport,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LoopState,
+  type Progress,
+  type StepReport,
+} from "./loop.ts";
 export {
   attentionMap,
   attentionTransfer,
