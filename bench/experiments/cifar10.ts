@@ -1,20 +1,24 @@
-/** @file CIFAR-10 as the experiments read, normalise and alter it. */
+/** @file The picture sets as the experiments read, normalise and alter them. */
 import { join } from "node:path";
-import type { PictureSet } from "../../src/train/pictures.ts";
-import { readPictures } from "./pictures.ts";
+import { openSource } from "../../src/data/node.ts";
+import { readPictures } from "../../src/train/data/read.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
 
 export interface Sets {
   readonly train: PictureSet;
   readonly test: PictureSet;
 }
 
-export const readCifar10 = async (folder: string): Promise<Sets> => ({
-  train: await readPictures(join(folder, "train.parquet")),
-  test: await readPictures(join(folder, "test.parquet")),
-});
+/** Two files of a folder. */
+export const picturesIn =
+  (train: string, test: string) =>
+  async (folder: string): Promise<Sets> => ({
+    train: await readPictures(await openSource(join(folder, train))),
+    test: await readPictures(await openSource(join(folder, test))),
+  });
 
 export const CIFAR10 = {
-  read: readCifar10,
+  read: picturesIn("train.parquet", "test.parquet"),
   batch: 128,
   mean: [0.4914, 0.4822, 0.4465],
   std: [0.2023, 0.1994, 0.201],

@@ -12,11 +12,12 @@ import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { loadModel, toOnnx } from "../../src/pipeline.ts";
+import { type PictureSet, subset } from "../../src/train/data/sets.ts";
 import { type DistilOptions, distil } from "../../src/train/distil.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
+import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
 import { sgd } from "../../src/train/optimizers.ts";
-import { batchesPerEpoch, type PictureSet, pictureBatches } from "../../src/train/pictures.ts";
 import { cosineRate, oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
@@ -87,16 +88,10 @@ function studentNamed(name: string, seed: number): Graph {
 }
 
 /** The first pictures of a seeded order. */
-function subset(set: PictureSet, rows: number): PictureSet {
-  if (rows >= set.count) return set;
-  const size = set.height * set.width * set.channels;
-  const order = makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows);
-  const pixels = new Uint8Array(rows * size);
-  order.forEach((row, i) => {
-    pixels.set(set.pixels.subarray(row * size, (row + 1) * size), i * size);
-  });
-  return { ...set, count: rows, pixels, labels: Array.from(order, (row) => set.labels[row]!) };
-}
+const some = (set: PictureSet, rows: number): PictureSet =>
+  rows >= set.count
+    ? set
+    : subset(set, Array.from(makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows)));
 
 const SUBSET_SEED = 20;
 const MOMENTUM = 0.9;
@@ -115,9 +110,9 @@ if (flags.save !== undefined) mkdirSync(flags.save, { recursive: true });
 const write = lineWriter(flags.log);
 const engine = await engineNamed(flags.engine);
 const whole = await CIFAR10.read(flags.data);
-const sets = { train: subset(whole.train, Number(flags.rows)), test: whole.test };
+const sets = { train: some(whole.train, Number(flags.rows)), test: whole.test };
 const evaluation = { batch, mean, std, threads };
-const perEpoch = batchesPerEpoch(sets.train, batch);
+const perEpoch = Math.floor(sets.train.count / batch);
 const steps = epochs * perEpoch;
 const schedule = flags.schedule === "cosine" ? cosineRate(rate, steps) : oneCycle(rate, steps);
 
@@ -157,16 +152,17 @@ async function runOne(seed: number, method: string): Promise<number> {
     ...(taught && { teacher }),
   });
   const trainer = await createTrainer(student, step, optimizer, { threads, engine });
-  const batches = pictureBatches(sets.train, { batch, seed, mean, std, ...augment });
+  const batches = prefetchedBatches(sets.train, { batch, seed, mean, std, ...augment });
   const begun = performance.now();
   for (let epoch = 0; epoch < epochs; epoch++) {
     const start = performance.now();
-    const loss = trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
+    const loss = await trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
     const seconds = secondsSince(start);
     write({ seed, method, epoch: epoch + 1, loss: rounded(loss, 4), seconds });
   }
   const trained = trainer.model();
   trainer.close();
+  await batches.close();
   const testAccuracy = rounded(await accuracy(trained, sets.test, evaluation), 2);
   write({ seed, method, testAccuracy, totalSeconds: secondsSince(begun) });
   if (flags.save !== undefined) {

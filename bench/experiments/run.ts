@@ -5,8 +5,10 @@ import { nativeEngine } from "../../src/native/index.ts";
 import { cleanGraph, compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
+import type { BatchSource } from "../../src/train/batches.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
+import { evaluationBatches } from "../../src/train/data/source.ts";
 import { type TrainingEngine, wasmEngine } from "../../src/train/engine.ts";
-import { evaluationBatches, type PictureBatch, type PictureSet } from "../../src/train/pictures.ts";
 import type { Schedule } from "../../src/train/schedules.ts";
 import type { Trainer } from "../../src/train/trainer.ts";
 import { UserError } from "../../src/util/errors.ts";
@@ -45,10 +47,13 @@ export async function accuracy(
   const session = await createSession(compile(cleanGraph(model)).program, { threads });
   const { type } = model.values.get(model.inputs[0]!)!;
   let right = 0;
-  for (const { image, labels } of evaluationBatches(set, { batch, mean, std })) {
+  const source = evaluationBatches(set, { batch, mean, std });
+  for (let i = 0; i < source.batchesPerEpoch; i++) {
+    const { feeds, labels } = await source.batch(i);
+    const image = feeds["image"] as Float32Array;
     const logits = session.run([tensorOf("f32", type.shape, image)])[0]!.data as Float32Array;
-    labels.forEach((label, i) => {
-      const row = logits.subarray(i * set.classes, (i + 1) * set.classes);
+    labels.forEach((label, j) => {
+      const row = logits.subarray(j * set.classes, (j + 1) * set.classes);
       if (row.indexOf(Math.max(...row)) === label) right++;
     });
   }
@@ -57,17 +62,17 @@ export async function accuracy(
 }
 
 /** The mean loss of the steps from `first` on. Throws UserError as soon as it is no number. */
-export function trainSteps(
+export async function trainSteps(
   trainer: Trainer,
-  batches: (step: number) => PictureBatch,
+  batches: BatchSource,
   schedule: Schedule,
   first: number,
   count: number,
-): number {
+): Promise<number> {
   let loss = 0;
   for (let n = first; n < first + count; n++) {
-    const { image, target } = batches(n);
-    loss += trainer.step({ image, target }, schedule(n)).loss / count;
+    const { feeds } = await batches.batch(n);
+    loss += trainer.step(feeds, schedule(n)).loss / count;
     if (Number.isFinite(loss)) continue;
     throw new UserError("E_DATA", `step ${n}: the loss is ${loss}`, {
       hint: `try a lower learning rate than ${schedule(n)}`,

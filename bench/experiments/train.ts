@@ -9,17 +9,17 @@ import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { toOnnx } from "../../src/index.ts";
+import type { PictureOptions } from "../../src/train/data/pictures.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { lenet5 } from "../../src/train/models/lenet5.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
+import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
 import { sgd } from "../../src/train/optimizers.ts";
-import { type AugmentOptions, batchesPerEpoch, pictureBatches } from "../../src/train/pictures.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
-import { CIFAR10, type Sets } from "./cifar10.ts";
-import { readMnist } from "./pictures.ts";
+import { CIFAR10, picturesIn, type Sets } from "./cifar10.ts";
 import { accuracy, engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 interface Task {
@@ -32,17 +32,12 @@ interface Task {
   readonly decay: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly augment: AugmentOptions;
+  readonly augment: Pick<PictureOptions, "shift" | "mirror" | "cutout">;
 }
-
-const mnist = async (folder: string): Promise<Sets> => ({
-  train: readMnist(folder, "train"),
-  test: readMnist(folder, "t10k"),
-});
 
 const TASKS: Readonly<Record<string, Task>> = {
   "mnist-lenet5": {
-    read: mnist,
+    read: picturesIn("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
     model: lenet5,
     batch: 64,
     epochs: 8,
@@ -99,8 +94,8 @@ const step = trainingStep(model, {
 });
 const engine = await engineNamed(flags.engine);
 const trainer = await createTrainer(model, step, optimizer, { threads, engine });
-const next = pictureBatches(sets.train, { batch, seed, mean, std, ...augment });
-const perEpoch = batchesPerEpoch(sets.train, batch);
+const batches = prefetchedBatches(sets.train, { batch, seed, mean, std, ...augment });
+const perEpoch = batches.batchesPerEpoch;
 const schedule = oneCycle(rate, epochs * perEpoch);
 const settings = {
   task: name,
@@ -117,7 +112,7 @@ write({ ...settings, machine: machineInfo(), pictures: [sets.train.count, sets.t
 const begun = performance.now();
 for (let epoch = 0; epoch < epochs; epoch++) {
   const start = performance.now();
-  const loss = trainSteps(trainer, next, schedule, epoch * perEpoch, perEpoch);
+  const loss = await trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
   const took = secondsSince(start);
   const test = epoch % 5 === 4 || epoch === epochs - 1;
   const line = {
@@ -135,3 +130,4 @@ for (let epoch = 0; epoch < epochs; epoch++) {
 write({ totalSeconds: secondsSince(begun) });
 if (flags.save !== undefined) writeFileSync(flags.save, toOnnx(trainer.model()));
 trainer.close();
+await batches.close();

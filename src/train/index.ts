@@ -1,6 +1,28 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export { trainableGraph } from "../pipeline.ts";
 export type { Batch, BatchSource } from "./batches.ts";
+export {
+  type Checkpoint,
+  decodeCheckpoint,
+  differences,
+  encodeCheckpoint,
+  modelIdentity,
+  type RunIdentity,
+} from "./checkpoint.ts";
+export { defineTraining, type TrainConfig } from "./config.ts";
+export type { BatchOptions, EvaluationOptions } from "./data/maker.ts";
+export type { PictureOptions } from "./data/pictures.ts";
+export { type ReadOptions, readPictures, readSet, readSounds } from "./data/read.ts";
+export {
+  type ArraySet,
+  type ExampleSet,
+  type PictureSet,
+  type SoundSet,
+  subset,
+} from "./data/sets.ts";
+export type { SoundOptions } from "./data/sounds.ts";
+export { evaluationBatches, trainingBatches } from "./data/source.ts";
 export {
   type DistilOptions,
   distil,
@@ -10,8 +32,23 @@ export {
   pointPairs,
 } from "./distil.ts";
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
-export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./features.ts";
+export {
+  type Evaluator,
+  type EvaluatorOptions,
+  evaluator,
+  type TrainingMetric,
+} from "./evaluate.ts";
+export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
 export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
+export {
+  type EvaluationReport,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LoopState,
+  type Progress,
+  type StepReport,
+} from "./loop.ts";
 export {
   attentionMap,
   attentionTransfer,
@@ -19,6 +56,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";
 export { type MobilenetV2Options, mobilenetV2 } from "./models/mobilenet-v2.ts";
@@ -50,15 +88,7 @@ export {
   tagsOf,
   withOwnParameters,
 } from "./parameters.ts";
-export {
-  type AugmentOptions,
-  type BatchOptions,
-  batchesPerEpoch,
-  evaluationBatches,
-  type PictureBatch,
-  type PictureSet,
-  pictureBatches,
-} from "./pictures.ts";
+export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./points.ts";
 export {
   constantRate,
   cosineRate,

@@ -23,11 +23,11 @@ import { attention } from "./attention.ts";
 import { type Initializer, truncatedNormal } from "./initial.ts";
 
 export interface ConvOptions {
-  /** Side of the square kernel; default 3. */
-  readonly kernel?: number;
-  readonly stride?: number;
-  /** Default: keeps the size (of the input divided by the stride). */
-  readonly pad?: number;
+  /** Side of a square kernel, or height and width; default 3. */
+  readonly kernel?: number | Pair;
+  readonly stride?: number | Pair;
+  /** Default: keeps the size (of the input divided by the stride). "same": as TensorFlow, also for even kernels. */
+  readonly pad?: number | Pair | "same";
   readonly groups?: number;
   /** Default false: a batch normalisation follows. */
   readonly bias?: boolean;
@@ -42,7 +42,18 @@ export interface NetOptions {
   readonly init?: Initializer;
 }
 
-const both = (n: number): [number, number] => [n, n];
+/** Height and width. */
+export type Pair = readonly [number, number];
+
+const both = (n: number | Pair): Pair => (typeof n === "number" ? [n, n] : n);
+
+/** TensorFlow's SAME: ceil(size / stride) outputs, the smaller half of the padding first. */
+function samePads(sizes: Pair, kernel: Pair, stride: Pair): { begin: Pair; end: Pair } {
+  const total = (i: 0 | 1): number =>
+    Math.max(0, (Math.ceil(sizes[i] / stride[i]) - 1) * stride[i] + kernel[i] - sizes[i]);
+  const [h, w] = [total(0), total(1)];
+  return { begin: [h >> 1, w >> 1], end: [(h + 1) >> 1, (w + 1) >> 1] };
+}
 
 /** A network under construction. Layers are named after their place; names of weights follow. */
 export class Net {
@@ -89,18 +100,25 @@ export class Net {
   }
 
   conv2d(x: Value, outputs: number, name: string, options: ConvOptions = {}): Value {
-    const { kernel = 3, stride = 1, pad = (kernel - 1) >> 1, groups = 1, bias = false } = options;
+    const { groups = 1, bias = false } = options;
+    const [kernel, stride] = [both(options.kernel ?? 3), both(options.stride ?? 1)];
+    const pad = options.pad ?? ([(kernel[0] - 1) >> 1, (kernel[1] - 1) >> 1] as const);
+    const [, height, width] = this.graph.typeOf(x).shape;
+    const { begin, end } =
+      pad === "same"
+        ? samePads([height!, width!], kernel, stride)
+        : { begin: both(pad), end: both(pad) };
     const perGroup = this.channels(x) / groups;
-    const fan = kernel * kernel * (this.fan === "in" ? perGroup : outputs / groups);
+    const fan = product(kernel) * (this.fan === "in" ? perGroup : outputs / groups);
     const deviation = Math.sqrt(2 / fan);
-    const shape = [outputs, kernel, kernel, perGroup];
+    const shape = [outputs, ...kernel, perGroup];
     const w = this.weights(`${name}.weight`, shape, () => deviation * this.rng.normal());
     const ins = bias ? [x, w, this.full(`${name}.bias`, outputs, 0)] : [x, w];
     const attrs = {
       layout: "nhwc" as const,
-      stride: both(stride),
-      padBegin: both(pad),
-      padEnd: both(pad),
+      stride,
+      padBegin: begin,
+      padEnd: end,
       dilation: both(1),
       groups,
     };
