@@ -1,7 +1,8 @@
 /** @file Quantisation-aware training from a float network to the integer model, on pictures that can be told apart. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { collectStats } from "../../compress/quantize/calibrate.ts";
+import { type CalibrationStats, collectStats } from "../../compress/quantize/calibrate.ts";
+import { quantizeGraph } from "../../compress/quantize/quantize-graph.ts";
 import type { Executor, Graph } from "../../graph/graph.ts";
 import { cleanGraph, compile, loadModel, toOnnx } from "../../pipeline.ts";
 import { createSession } from "../../runtime/session.ts";
@@ -15,6 +16,7 @@ import { evaluationBatches, type PictureSet, pictureBatches } from "../pictures.
 import { trainingStep } from "../step.ts";
 import { createTrainer, type Trainer } from "../trainer.ts";
 import { convertQat } from "./convert.ts";
+import { lsqScale } from "./lsq.ts";
 import { prepareQat, type QatOptions } from "./prepare.ts";
 import { observing } from "./ranges.ts";
 
@@ -101,6 +103,7 @@ interface Start {
   readonly train: PictureSet;
   readonly test: PictureSet;
   readonly accuracy: number;
+  readonly stats: CalibrationStats;
   prepare(options: QatOptions): Promise<Graph>;
 }
 
@@ -123,6 +126,7 @@ async function start(model: Graph, side: number, channels: number, steps: number
     train: sets[0],
     test: sets[1],
     accuracy: shareEqual(classesOf(outs, 400), sets[1].labels),
+    stats,
     prepare: async (options) => prepareQat(float, stats, options),
   };
 }
@@ -157,9 +161,8 @@ for (const [name, from, options] of CASES) {
     t.diagnostic(`float ${accuracy}, integer ${right}, equal ${equal}, logits within ${far}`);
     assert.ok(equal >= 0.999, `${equal} equal`);
     const bits = layers.map((l) => l.bits);
-    const edge = options.scheme === "lsq" || options.weightBits === 2 ? 8 : 8;
-    assert.equal(bits[0], edge);
-    assert.equal(bits.at(-1), edge);
+    assert.equal(bits[0], 8);
+    assert.equal(bits.at(-1), 8);
     for (const b of bits.slice(1, -1)) assert.equal(b, options.weightBits ?? 8);
     const want = layers.reduce((a, l) => a + Math.ceil((l.bits * l.weights) / 8), 0);
     assert.equal(packedBytes, want);
@@ -168,3 +171,110 @@ for (const [name, from, options] of CASES) {
     assert.ok(shareEqual(again, classesOf(integer, unseen.count)) >= 0.999);
   });
 }
+
+test("folding batch norms before training keeps the function", async () => {
+  const { test: unseen } = await resnet;
+  const model = resnet8({ batch: BATCH, seed: 9 });
+  const plain = await run(model, unseen);
+  const folded = await run(cleanGraph(model), unseen);
+  for (const [k, row] of plain.entries()) {
+    row.forEach((v, i) => {
+      assert.ok(Math.abs(v - folded[k]![i]!) <= 1e-4 * Math.max(1, Math.abs(v)));
+    });
+  }
+});
+
+test("before training, the scheme min-max computes what the quantiser makes of the model", async () => {
+  const { float, stats, prepare, test: unseen } = await lenet;
+  const fake = classesOf(await run(await prepare({ scheme: "minmax" }), unseen), unseen.count);
+  const integer = quantizeGraph(float, stats);
+  assert.deepEqual(classesOf(await run(integer, unseen), unseen.count), fake);
+  const converted = convertQat(await prepare({ scheme: "minmax" })).graph;
+  const ops = (g: Graph): string[] => g.nodes.map((node) => node.op.name);
+  assert.deepEqual(ops(converted), ops(integer));
+});
+
+test("two bits: training makes up for what rounding loses", async (t) => {
+  const { float, stats, prepare, train: set, test: unseen, accuracy } = await lenet;
+  const right = async (g: Graph): Promise<number> =>
+    shareEqual(classesOf(await run(g, unseen), unseen.count), unseen.labels);
+  const inner = (layer: string): number => (layer === "conv1" || layer === "fc3" ? 8 : 2);
+  const rounded = await right(quantizeGraph(float, stats, { weightBits: inner }));
+  const optimizer = sgd();
+  const trainer = await train(
+    await prepare({ scheme: "lsq", weightBits: 2 }),
+    set,
+    100,
+    0.005,
+    optimizer,
+  );
+  const learned = await right(convertQat(trainer.model()).graph);
+  trainer.close();
+  t.diagnostic(`float ${accuracy}, rounded ${rounded}, learned ${learned}`);
+  assert.ok(learned >= accuracy - 0.02, `${learned} of ${accuracy}`);
+  assert.ok(learned > rounded, `${learned}, rounded ${rounded}`);
+});
+
+test("training repeats to the bit on two threads, and ranges stay after the first steps", async () => {
+  const { prepare, train: set } = await lenet;
+  const qat = await prepare({ scheme: "minmax" });
+  const states = [];
+  for (const [steps, threads] of [
+    [8, 1],
+    [8, 2],
+    [4, 1],
+    [4, 1],
+  ] as const) {
+    const trainer = await train(qat, set, steps, 0.005, observing(sgd(), { steps: 4 }), threads);
+    states.push(trainer.state());
+    trainer.close();
+  }
+  const [whole, two, half, again] = states;
+  assert.deepEqual(two, whole);
+  assert.deepEqual(again, half);
+  const ends = [...whole!.keys()].filter((name) => /:(least|largest)$/.test(name));
+  assert.equal(ends.length, 12);
+  for (const name of ends) assert.deepEqual(whole!.get(name), half!.get(name), name);
+  const start = new Map(qat.nodes.flatMap((n) => n.ins).map((v) => [qat.values.get(v)!.name, v]));
+  const moved = ends.filter(
+    (name) => qat.constants.get(start.get(name)!)!.data[0] !== half!.get(name)![0],
+  );
+  assert.ok(moved.length >= 6, `${moved.length} ranges moved`);
+  assert.notDeepEqual(whole!.get("conv2.weight"), half!.get("conv2.weight"));
+});
+
+test("learned scales start as in the paper", () => {
+  const mean = [1.2, 0.3, 0.2, 0.6, 2].reduce((a, b) => a + b, 0) / 5;
+  assert.ok(Math.abs(lsqScale(mean, 3) - 0.9930424631) < 1e-9);
+});
+
+test("what cannot be trained or converted is refused with the reason", async () => {
+  const { float, stats, prepare } = await lenet;
+  for (const bits of [1, 9, 4.5]) {
+    await assert.rejects(prepare({ scheme: "lsq", weightBits: bits }), {
+      code: "E_ARGUMENT",
+      message: `weights: ${bits} bits, expected a whole number from 2 to 8`,
+    });
+  }
+  assert.throws(() => quantizeGraph(float, stats, { weightBits: () => 1 }), { code: "E_ARGUMENT" });
+  const qat = await prepare({ scheme: "minmax" });
+  for (const graph of [qat, quantizeGraph(float, stats)]) {
+    assert.throws(() => prepareQat(graph, { ...stats, graph }, { scheme: "minmax" }), {
+      code: "E_MODEL",
+      message: /is quantised already/,
+    });
+  }
+  const raw = resnet8({ batch: BATCH });
+  assert.throws(() => prepareQat(raw, { ...stats, graph: raw }, { scheme: "minmax" }), {
+    message: /batch norms or scalings that are not folded/,
+  });
+  assert.throws(() => convertQat(float), { code: "E_MODEL", message: /no fake quantisers/ });
+  assert.throws(() => convertQat(qat, { keepFloat: new Set(["fc3"]) }), {
+    code: "E_MODEL",
+    message: /has no place for/,
+  });
+  const part = await prepare({ scheme: "minmax", keepFloat: new Set(["fc1"]) });
+  assert.throws(() => convertQat(part), { code: "E_MODEL", message: /has no fake quantiser/ });
+  const four = await prepare({ scheme: "lsq", weightBits: 4, activationBits: 4 });
+  assert.throws(() => convertQat(four), { code: "E_UNSUPPORTED", message: /from -8 to 7/ });
+});
