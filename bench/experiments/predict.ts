@@ -3,7 +3,8 @@ import type { Graph } from "../../src/graph/graph.ts";
 import { compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
-import { evaluationBatches, type PictureSet } from "../../src/train/pictures.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
+import { evaluationBatches } from "../../src/train/data/source.ts";
 
 export interface Normalisation {
   readonly mean: readonly number[];
@@ -21,7 +22,10 @@ export async function predictions(
   const { type } = model.values.get(model.inputs[0]!)!;
   const found = new Uint8Array(set.count);
   let at = 0;
-  for (const { image, labels } of evaluationBatches(set, { batch: type.shape[0]!, ...normal })) {
+  const source = evaluationBatches(set, { batch: type.shape[0]!, ...normal });
+  for (let n = 0; n < source.batchesPerEpoch; n++) {
+    const { feeds, labels } = await source.batch(n);
+    const image = feeds["image"] as Float32Array;
     const logits = session.run([tensorOf("f32", type.shape, image)])[0]!.data as Float32Array;
     for (let i = 0; i < labels.length; i++) {
       const row = logits.subarray(i * set.classes, (i + 1) * set.classes);
@@ -37,15 +41,4 @@ export function percentEqual(a: ArrayLike<number>, b: ArrayLike<number>): number
   let equal = 0;
   for (let i = 0; i < a.length; i++) if (a[i] === b[i]) equal++;
   return Math.round((1e4 * equal) / a.length) / 100;
-}
-
-/** Pictures `from` to `to` of a set. */
-export function part(set: PictureSet, from: number, to: number): PictureSet {
-  const size = set.height * set.width * set.channels;
-  return {
-    ...set,
-    count: to - from,
-    pixels: set.pixels.subarray(from * size, to * size),
-    labels: Array.from({ length: to - from }, (_, i) => set.labels[from + i]!),
-  };
 }

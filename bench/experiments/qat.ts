@@ -8,7 +8,7 @@
  * `--holdout n` leaves out the last n training pictures and evaluates on them instead of the test set: for choosing
  * settings.
  */
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
@@ -21,28 +21,23 @@ import {
   quantizeGraph,
 } from "../../src/compress/quantize/index.ts";
 import type { Graph } from "../../src/graph/graph.ts";
-import { nativeEngine } from "../../src/native/index.ts";
 import { compiledExecutor } from "../../src/optimize/executor.ts";
 import { runPasses, toLayout } from "../../src/passes/index.ts";
 import { cleanGraph, loadModel, toOnnx } from "../../src/pipeline.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
-import { wasmEngine } from "../../src/train/engine.ts";
+import { subset } from "../../src/train/data/sets.ts";
+import { evaluationBatches } from "../../src/train/data/source.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
+import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
 import { sgd } from "../../src/train/optimizers.ts";
-import {
-  batchesPerEpoch,
-  evaluationBatches,
-  type PictureSet,
-  pictureBatches,
-} from "../../src/train/pictures.ts";
 import { convertQat } from "../../src/train/qat/convert.ts";
 import { prepareQat, type QatOptions } from "../../src/train/qat/prepare.ts";
-import { observing } from "../../src/train/qat/ranges.ts";
 import { cosineRate } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
-import { readPictures } from "./pictures.ts";
-import { part, percentEqual, predictions } from "./predict.ts";
+import { CIFAR10 } from "./cifar10.ts";
+import { percentEqual, predictions } from "./predict.ts";
+import { engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -66,23 +61,17 @@ if (path === undefined || flags.data === undefined) {
   process.exit(2);
 }
 
-/** As in train.ts. */
-const NORMAL = { mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.201] };
-const AUGMENT = { shift: 4, mirror: true };
+const { mean, std, augment } = CIFAR10;
 const CALIBRATION_BATCHES = 16;
 
-function write(line: object): void {
-  const text = JSON.stringify(line);
-  console.log(text);
-  if (flags.log !== undefined) appendFileSync(flags.log, `${text}\n`);
-}
-
-const all = await readPictures(join(flags.data, "train.parquet"));
+const write = lineWriter(flags.log);
+const sets = await CIFAR10.read(flags.data);
 const holdout = Number(flags.holdout);
-const split = all.count - holdout;
-const train = part(all, 0, split);
-const unseen =
-  holdout > 0 ? part(all, split, all.count) : await readPictures(join(flags.data, "test.parquet"));
+const rows = (from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);
+const split = sets.train.count - holdout;
+const train = subset(sets.train, rows(0, split));
+const unseen = holdout > 0 ? subset(sets.train, rows(split, sets.train.count)) : sets.test;
 const threads = Number(flags.threads);
 const seed = Number(flags.seed);
 const epochs = Number(flags.epochs);
@@ -92,46 +81,44 @@ const imported = cleanGraph(loadModel(readFileSync(path)).graph);
 const float = cleanGraph(runPasses(imported, [toLayout("nhwc")]));
 const batch = float.values.get(float.inputs[0]!)!.type.shape[0]!;
 const output = float.outputNames[0]!;
-const engine = flags.engine === "native" ? await nativeEngine() : wasmEngine;
+const engine = await engineNamed(flags.engine);
 
 async function calibrate(): Promise<CalibrationStats> {
   const feeds = [];
-  for (const { image } of evaluationBatches(train, { batch, ...NORMAL })) {
+  const source = evaluationBatches(train, { batch, mean, std });
+  for (let i = 0; i < CALIBRATION_BATCHES; i++) {
+    const image = (await source.batch(i)).feeds["image"]!.slice() as Float32Array;
     feeds.push([tensorOf("f32", [batch, train.height, train.width, train.channels], image)]);
-    if (feeds.length === CALIBRATION_BATCHES) break;
   }
   return collectStats(float, compiledExecutor(), feeds);
 }
 
-const predict = (model: Graph): Promise<Uint8Array> => predictions(model, unseen, NORMAL, threads);
+const predict = (model: Graph): Promise<Uint8Array> =>
+  predictions(model, unseen, { mean, std }, threads);
 const accuracy = async (model: Graph): Promise<number> =>
   percentEqual(await predict(model), unseen.labels);
-const seconds = (since: number): number => Math.round((performance.now() - since) / 100) / 10;
 
 /** The model after training with fake quantisers. */
-async function trained(name: string, model: Graph, pictures: PictureSet): Promise<Graph> {
-  const perEpoch = batchesPerEpoch(pictures, batch);
-  const optimizer = observing(sgd({ momentum: 0.9 }), { steps: perEpoch >> 1 });
+async function trained(name: string, model: Graph): Promise<Graph> {
+  const batches = prefetchedBatches(train, { batch, seed, mean, std, ...augment });
+  const perEpoch = batches.batchesPerEpoch;
+  const optimizer = sgd({ momentum: 0.9 });
   const step = trainingStep(model, {
     optimizer,
     loss: ({ g, outputs, input }) =>
-      crossEntropy(g, outputs[output]!, input("target", [batch, pictures.classes])),
-    decay: (_, tensor) => (tensor.type.shape.length > 1 ? decay : 0),
+      crossEntropy(g, outputs[output]!, input("target", [batch, train.classes])),
+    decay,
+    observe: { steps: perEpoch >> 1 },
   });
   const trainer = await createTrainer(model, step, optimizer, { threads, engine });
-  const next = pictureBatches(pictures, { batch, seed, ...NORMAL, ...AUGMENT });
   const schedule = cosineRate(rate, epochs * perEpoch);
   for (let epoch = 0; epoch < epochs; epoch++) {
     const begun = performance.now();
-    let loss = 0;
-    for (let i = 0; i < perEpoch; i++) {
-      const n = epoch * perEpoch + i;
-      const { image, target } = next(n);
-      loss += trainer.step({ image, target }, schedule(n)).loss / perEpoch;
-    }
-    const took = seconds(begun);
-    write({ case: name, epoch: epoch + 1, loss: Math.round(loss * 1e4) / 1e4, seconds: took });
+    const loss = await trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
+    const took = secondsSince(begun);
+    write({ case: name, epoch: epoch + 1, loss: rounded(loss, 4), seconds: took });
   }
+  await batches.close();
   const result = trainer.model();
   trainer.close();
   return result;
@@ -154,10 +141,10 @@ async function duringTraining(name: string, options: QatOptions): Promise<void> 
   const begun = performance.now();
   const prepared = prepareQat(float, stats, options);
   const start = await accuracy(prepared);
-  const model = await trained(name, prepared, train);
-  const rounded = await predict(model);
-  const took = seconds(begun);
-  const line = { case: name, start, accuracy: percentEqual(rounded, unseen.labels) };
+  const model = await trained(name, prepared);
+  const fake = await predict(model);
+  const took = secondsSince(begun);
+  const line = { case: name, start, accuracy: percentEqual(fake, unseen.labels) };
   if ((options.activationBits ?? 8) < 8) {
     write({ ...line, seconds: took });
     return;
@@ -167,7 +154,7 @@ async function duringTraining(name: string, options: QatOptions): Promise<void> 
   write({
     ...line,
     integerAccuracy: percentEqual(integers, unseen.labels),
-    samePredictions: percentEqual(integers, rounded),
+    samePredictions: percentEqual(integers, fake),
     packedBytes,
     seconds: took,
   });
@@ -209,7 +196,7 @@ if (flags.log !== undefined) writeFileSync(flags.log, "");
 write({
   task: "qat",
   model: path.split("/").at(-1),
-  ...{ cases, epochs, batch, rate, decay, augment: AUGMENT, seed, threads, holdout },
+  ...{ cases, epochs, batch, rate, decay, augment, seed, threads, holdout },
   engine: engine.name,
   machine: machineInfo(),
   pictures: [train.count, unseen.count],

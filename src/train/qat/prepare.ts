@@ -32,12 +32,13 @@ import {
   zeros,
 } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
+import { withOwnParameters } from "../parameters.ts";
 import { lsqScale, lsqScales } from "./lsq.ts";
 
 export interface QatOptions extends SelectionOptions {
   /**
    * "minmax": a weight's scale is the largest magnitude of its channel in every step, ranges of activations are
-   * observed (`observing`). "lsq": both scales are learned; weights of 8 bits, where there is nothing to gain, are
+   * observed (`observe` of the step). "lsq": both scales are learned; weights of 8 bits, where there is nothing to gain, are
    * scaled as in "minmax".
    */
   readonly scheme: "minmax" | "lsq";
@@ -309,8 +310,9 @@ export function prepareQat(
   options: QatOptions,
 ): Graph {
   check(graph, calibration, options);
-  const selection = selectNodes(graph, options);
-  const ranges = sharedRanges(graph, calibration, selection, options.observer);
-  const edges = edgesOf(graph, selection, ranges.root);
-  return writeQuantised(graph, selection, (ctx) => new FakeForm(ctx, ranges, edges, options));
+  const own = withOwnParameters(graph);
+  const selection = selectNodes(own, options);
+  const ranges = sharedRanges(own, calibration, selection, options.observer);
+  const edges = edgesOf(own, selection, ranges.root);
+  return writeQuantised(own, selection, (ctx) => new FakeForm(ctx, ranges, edges, options));
 }

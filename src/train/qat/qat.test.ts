@@ -8,17 +8,17 @@ import { cleanGraph, compile, loadModel, toOnnx } from "../../pipeline.ts";
 import { createSession } from "../../runtime/session.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { makeRng } from "../../util/rng.ts";
+import type { PictureSet } from "../data/sets.ts";
+import { evaluationBatches, trainingBatches } from "../data/source.ts";
 import { crossEntropy } from "../losses.ts";
 import { lenet5 } from "../models/lenet5.ts";
 import { resnet8 } from "../models/resnet8.ts";
-import { type Optimizer, sgd } from "../optimizers.ts";
-import { evaluationBatches, type PictureSet, pictureBatches } from "../pictures.ts";
-import { trainingStep } from "../step.ts";
+import { sgd } from "../optimizers.ts";
+import { type StepOptions, trainingStep } from "../step.ts";
 import { createTrainer, type Trainer } from "../trainer.ts";
 import { convertQat } from "./convert.ts";
 import { lsqScale } from "./lsq.ts";
 import { prepareQat, type QatOptions } from "./prepare.ts";
-import { observing } from "./ranges.ts";
 
 const BATCH = 16;
 const CLASSES = 10;
@@ -42,13 +42,26 @@ function squares(count: number, side: number, channels: number, seed: number): P
   return { count, height: side, width: side, channels, classes: CLASSES, pixels, labels };
 }
 
-const NORMAL = { mean: [0.3, 0.3, 0.3], std: [0.2, 0.2, 0.2] };
+const normal = ({ channels }: PictureSet) => ({
+  mean: new Array<number>(channels).fill(0.3),
+  std: new Array<number>(channels).fill(0.2),
+});
+
+/** Batches of all pictures. */
+async function images(set: PictureSet): Promise<Float32Array[]> {
+  const source = evaluationBatches(set, { batch: BATCH, ...normal(set) });
+  const found: Float32Array[] = [];
+  for (let i = 0; i < source.batchesPerEpoch; i++) {
+    found.push((await source.batch(i)).feeds["image"]!.slice() as Float32Array);
+  }
+  return found;
+}
 
 async function run(graph: Graph, set: PictureSet): Promise<Float32Array[]> {
   const session = await createSession(compile(graph).program);
   const { type } = graph.values.get(graph.inputs[0]!)!;
   const outs: Float32Array[] = [];
-  for (const { image } of evaluationBatches(set, { batch: BATCH, ...NORMAL })) {
+  for (const image of await images(set)) {
     outs.push(session.run([tensorOf("f32", type.shape, image)])[0]!.data.slice() as Float32Array);
   }
   session.close();
@@ -81,20 +94,19 @@ async function train(
   set: PictureSet,
   steps: number,
   rate: number,
-  optimizer: Optimizer = sgd(),
+  observe?: StepOptions["observe"],
   threads = 1,
 ): Promise<Trainer> {
+  const optimizer = sgd();
   const step = trainingStep(model, {
     optimizer,
+    ...(observe && { observe }),
     loss: ({ g, outputs, input }) =>
       crossEntropy(g, outputs["logits"]!, input("target", [BATCH, CLASSES])),
   });
   const trainer = await createTrainer(model, step, optimizer, { threads });
-  const batches = pictureBatches(set, { batch: BATCH, seed: 5, ...NORMAL });
-  for (let i = 0; i < steps; i++) {
-    const { image, target } = batches(i);
-    trainer.step({ image, target }, rate);
-  }
+  const source = trainingBatches(set, { batch: BATCH, seed: 5, ...normal(set) });
+  for (let i = 0; i < steps; i++) trainer.step((await source.batch(i)).feeds, rate);
   return trainer;
 }
 
@@ -115,11 +127,9 @@ async function start(model: Graph, side: number, channels: number, steps: number
   const float = cleanGraph(raw);
   trainer.close();
   const outs = await run(float, sets[1]);
-  const feeds: Tensor[][] = [];
-  for (const { image } of evaluationBatches(sets[0], { batch: BATCH, ...NORMAL })) {
-    feeds.push([tensorOf("f32", [BATCH, side, side, channels], image)]);
-    if (feeds.length === 4) break;
-  }
+  const feeds = (await images(sets[0]))
+    .slice(0, 4)
+    .map((image): Tensor[] => [tensorOf("f32", [BATCH, side, side, channels], image)]);
   const stats = await collectStats(float, executor, feeds);
   return {
     float,
@@ -146,8 +156,7 @@ for (const [name, from, options] of CASES) {
   test(`${name}: the integer model predicts what the trained one predicts`, async (t) => {
     const { prepare, train: set, test: unseen, accuracy } = await from;
     const qat = await prepare(options);
-    const optimizer = observing(sgd(), { steps: 6, keep: 0.9 });
-    const trainer = await train(qat, set, 16, 0.005, optimizer);
+    const trainer = await train(qat, set, 16, 0.005, { steps: 6, keep: 0.9 });
     const trained = trainer.model();
     trainer.close();
     const { graph, layers, packedBytes } = convertQat(trained, options);
@@ -200,14 +209,7 @@ test("two bits: training makes up for what rounding loses", async (t) => {
     shareEqual(classesOf(await run(g, unseen), unseen.count), unseen.labels);
   const inner = (layer: string): number => (layer === "conv1" || layer === "fc3" ? 8 : 2);
   const rounded = await right(quantizeGraph(float, stats, { weightBits: inner }));
-  const optimizer = sgd();
-  const trainer = await train(
-    await prepare({ scheme: "lsq", weightBits: 2 }),
-    set,
-    100,
-    0.005,
-    optimizer,
-  );
+  const trainer = await train(await prepare({ scheme: "lsq", weightBits: 2 }), set, 100, 0.005);
   const learned = await right(convertQat(trainer.model()).graph);
   trainer.close();
   t.diagnostic(`float ${accuracy}, rounded ${rounded}, learned ${learned}`);
@@ -225,7 +227,7 @@ test("training repeats to the bit on two threads, and ranges stay after the firs
     [4, 1],
     [4, 1],
   ] as const) {
-    const trainer = await train(qat, set, steps, 0.005, observing(sgd(), { steps: 4 }), threads);
+    const trainer = await train(qat, set, steps, 0.005, { steps: 4 }, threads);
     states.push(trainer.state());
     trainer.close();
   }
