@@ -3,7 +3,7 @@ import type { Graph } from "../../src/graph/graph.ts";
 import { compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
-import { type PictureSet, subset } from "../../src/train/data/sets.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
 import { evaluationBatches } from "../../src/train/data/source.ts";
 
 export interface Normalisation {
@@ -42,10 +42,3 @@ export function percentEqual(a: ArrayLike<number>, b: ArrayLike<number>): number
   for (let i = 0; i < a.length; i++) if (a[i] === b[i]) equal++;
   return Math.round((1e4 * equal) / a.length) / 100;
 }
-
-/** Pictures `from` to `to` of a set. */
-export const part = (set: PictureSet, from: number, to: number): PictureSet =>
-  subset(
-    set,
-    Array.from({ length: to - from }, (_, i) => from + i),
-  );

@@ -25,20 +25,19 @@ import { compiledExecutor } from "../../src/optimize/executor.ts";
 import { runPasses, toLayout } from "../../src/passes/index.ts";
 import { cleanGraph, loadModel, toOnnx } from "../../src/pipeline.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
-import type { PictureSet } from "../../src/train/data/sets.ts";
+import { subset } from "../../src/train/data/sets.ts";
 import { evaluationBatches } from "../../src/train/data/source.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
 import { sgd } from "../../src/train/optimizers.ts";
 import { convertQat } from "../../src/train/qat/convert.ts";
 import { prepareQat, type QatOptions } from "../../src/train/qat/prepare.ts";
-import { observing } from "../../src/train/qat/ranges.ts";
 import { cosineRate } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
 import { CIFAR10 } from "./cifar10.ts";
-import { part, percentEqual, predictions } from "./predict.ts";
-import { engineNamed, lineWriter, rounded as round, secondsSince, trainSteps } from "./run.ts";
+import { percentEqual, predictions } from "./predict.ts";
+import { engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -62,16 +61,17 @@ if (path === undefined || flags.data === undefined) {
   process.exit(2);
 }
 
-const { mean, std, augment: AUGMENT } = CIFAR10;
-const NORMAL = { mean, std };
+const { mean, std, augment } = CIFAR10;
 const CALIBRATION_BATCHES = 16;
 
+const write = lineWriter(flags.log);
 const sets = await CIFAR10.read(flags.data);
-const all = sets.train;
 const holdout = Number(flags.holdout);
-const split = all.count - holdout;
-const train = part(all, 0, split);
-const unseen = holdout > 0 ? part(all, split, all.count) : sets.test;
+const rows = (from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);
+const split = sets.train.count - holdout;
+const train = subset(sets.train, rows(0, split));
+const unseen = holdout > 0 ? subset(sets.train, rows(split, sets.train.count)) : sets.test;
 const threads = Number(flags.threads);
 const seed = Number(flags.seed);
 const epochs = Number(flags.epochs);
@@ -85,36 +85,38 @@ const engine = await engineNamed(flags.engine);
 
 async function calibrate(): Promise<CalibrationStats> {
   const feeds = [];
-  const source = evaluationBatches(train, { batch, ...NORMAL });
+  const source = evaluationBatches(train, { batch, mean, std });
   for (let i = 0; i < CALIBRATION_BATCHES; i++) {
-    const image = ((await source.batch(i)).feeds["image"] as Float32Array).slice();
+    const image = (await source.batch(i)).feeds["image"]!.slice() as Float32Array;
     feeds.push([tensorOf("f32", [batch, train.height, train.width, train.channels], image)]);
   }
   return collectStats(float, compiledExecutor(), feeds);
 }
 
-const predict = (model: Graph): Promise<Uint8Array> => predictions(model, unseen, NORMAL, threads);
+const predict = (model: Graph): Promise<Uint8Array> =>
+  predictions(model, unseen, { mean, std }, threads);
 const accuracy = async (model: Graph): Promise<number> =>
   percentEqual(await predict(model), unseen.labels);
 
 /** The model after training with fake quantisers. */
-async function trained(name: string, model: Graph, pictures: PictureSet): Promise<Graph> {
-  const batches = prefetchedBatches(pictures, { batch, seed, ...NORMAL, ...AUGMENT });
+async function trained(name: string, model: Graph): Promise<Graph> {
+  const batches = prefetchedBatches(train, { batch, seed, mean, std, ...augment });
   const perEpoch = batches.batchesPerEpoch;
-  const optimizer = observing(sgd({ momentum: 0.9 }), { steps: perEpoch >> 1 });
+  const optimizer = sgd({ momentum: 0.9 });
   const step = trainingStep(model, {
     optimizer,
     loss: ({ g, outputs, input }) =>
-      crossEntropy(g, outputs[output]!, input("target", [batch, pictures.classes])),
-    decay: (_, tensor) => (tensor.type.shape.length > 1 ? decay : 0),
+      crossEntropy(g, outputs[output]!, input("target", [batch, train.classes])),
+    decay,
+    observe: { steps: perEpoch >> 1 },
   });
   const trainer = await createTrainer(model, step, optimizer, { threads, engine });
   const schedule = cosineRate(rate, epochs * perEpoch);
   for (let epoch = 0; epoch < epochs; epoch++) {
     const begun = performance.now();
     const loss = await trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
-    const seconds = secondsSince(begun);
-    write({ case: name, epoch: epoch + 1, loss: round(loss, 4), seconds });
+    const took = secondsSince(begun);
+    write({ case: name, epoch: epoch + 1, loss: rounded(loss, 4), seconds: took });
   }
   await batches.close();
   const result = trainer.model();
@@ -139,10 +141,10 @@ async function duringTraining(name: string, options: QatOptions): Promise<void> 
   const begun = performance.now();
   const prepared = prepareQat(float, stats, options);
   const start = await accuracy(prepared);
-  const model = await trained(name, prepared, train);
-  const rounded = await predict(model);
+  const model = await trained(name, prepared);
+  const fake = await predict(model);
   const took = secondsSince(begun);
-  const line = { case: name, start, accuracy: percentEqual(rounded, unseen.labels) };
+  const line = { case: name, start, accuracy: percentEqual(fake, unseen.labels) };
   if ((options.activationBits ?? 8) < 8) {
     write({ ...line, seconds: took });
     return;
@@ -152,7 +154,7 @@ async function duringTraining(name: string, options: QatOptions): Promise<void> 
   write({
     ...line,
     integerAccuracy: percentEqual(integers, unseen.labels),
-    samePredictions: percentEqual(integers, rounded),
+    samePredictions: percentEqual(integers, fake),
     packedBytes,
     seconds: took,
   });
@@ -191,11 +193,10 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 if (flags.log !== undefined) writeFileSync(flags.log, "");
-const write = lineWriter(flags.log);
 write({
   task: "qat",
   model: path.split("/").at(-1),
-  ...{ cases, epochs, batch, rate, decay, augment: AUGMENT, seed, threads, holdout },
+  ...{ cases, epochs, batch, rate, decay, augment, seed, threads, holdout },
   engine: engine.name,
   machine: machineInfo(),
   pictures: [train.count, unseen.count],

@@ -27,7 +27,7 @@ import {
   tagsOf,
   withOwnParameters,
 } from "./parameters.ts";
-import { RangeTracker } from "./qat/ranges.ts";
+import { type ObserveOptions, RANGE_KEEP, RangeTracker, rangeKeep } from "./qat/ranges.ts";
 import { type Recompute, type StepParts, withRecompute } from "./recompute.ts";
 import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
@@ -71,6 +71,8 @@ export interface StepOptions extends ClipOptions {
    * forward pass; names of values or nodes: keep these; default "none".
    */
   readonly recompute?: "none" | "sqrt" | readonly string[];
+  /** Follows the ranges of a model from `prepareQat` with the scheme "minmax"; default: they stay. */
+  readonly observe?: ObserveOptions;
   /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
   readonly teacher?: Graph | TeacherOptions;
 }
@@ -129,7 +131,7 @@ class StepBuilder {
     this.g = new GraphBuilder(`${model.name}-step`);
     this.parameters = parametersOf(this.model);
     this.tags = tagsOf(this.model);
-    this.ranges = new RangeTracker(this.g, this.model, options.optimizer);
+    this.ranges = new RangeTracker(this.g, this.model, options.observe !== undefined);
   }
 
   build(): TrainingStep {
@@ -157,9 +159,8 @@ class StepBuilder {
     const values = Object.fromEntries(scalars.map((name) => [name, this.scalar(name)]));
     const limited = clipped(g, found, options);
     names.forEach((name, i) => this.update(name, limited[i]!, values));
-    for (const { name, next } of [...this.averages, ...this.ranges.finish(values)]) {
-      this.keep(name, next);
-    }
+    const ranges = this.ranges.finish(values[RANGE_KEEP]);
+    for (const { name, next } of [...this.averages, ...ranges]) this.keep(name, next);
     if (options.average !== undefined) this.keepAverages(values[KEEP]!);
     const { pairs, state } = this;
     const { graph, recompute } = this.recomputed(g.build(), { start, end, backward });
@@ -174,8 +175,11 @@ class StepBuilder {
   }
 
   private given(): TrainingStep["given"] {
-    const { average } = this.options;
-    return average === undefined ? {} : { [KEEP]: averageKeep(average) };
+    const { average, observe } = this.options;
+    return {
+      ...(average !== undefined && { [KEEP]: averageKeep(average) }),
+      ...(observe !== undefined && { [RANGE_KEEP]: rangeKeep(observe) }),
+    };
   }
 
   private scalar(name: string): Value {

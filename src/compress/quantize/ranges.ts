@@ -2,6 +2,7 @@
 import type { Graph, Value } from "../../graph/graph.ts";
 import { UserError } from "../../util/errors.ts";
 import type { CalibrationStats } from "./calibrate.ts";
+import type { ValueStats } from "./histogram.ts";
 import { type Observer, type Range, rangeOf } from "./observer.ts";
 import { type Selection, sharedParams } from "./selection.ts";
 
@@ -10,7 +11,13 @@ export interface SharedRanges {
   root(v: Value): Value;
   /** What covers all of them. Throws UserError where no finite values were seen. */
   range(v: Value): Range;
+  /** The mean magnitude of their elements, to half a bin of the histogram. */
+  meanMagnitude(v: Value): number;
 }
+
+/** Sum of the magnitudes that were counted. */
+const magnitudes = ({ negative, positive, width }: ValueStats): number =>
+  positive.reduce((sum, n, k) => sum + (n + negative[k]!) * (k + 0.5) * width, 0);
 
 export function sharedRanges(
   g: Graph,
@@ -23,21 +30,27 @@ export function sharedRanges(
   for (const v of stats.values.keys()) {
     members.set(root(v), [...(members.get(root(v)) ?? []), v]);
   }
-  const own = (v: Value): Range => {
+  const own = (v: Value): ValueStats => {
     const s = stats.values.get(v);
     if (s === undefined || s.count === 0) {
       throw new UserError("E_DATA", `no finite values were seen of '${g.values.get(v)?.name}'`);
     }
-    return rangeOf(s, observer);
+    return s;
   };
+  const all = (v: Value): ValueStats[] => (members.get(root(v)) ?? [v]).map(own);
   return {
     root,
     range(v) {
-      const ranges = (members.get(root(v)) ?? [v]).map(own);
+      const ranges = all(v).map((s) => rangeOf(s, observer));
       return {
         min: Math.min(...ranges.map((r) => r.min)),
         max: Math.max(...ranges.map((r) => r.max)),
       };
+    },
+    meanMagnitude(v) {
+      const seen = all(v);
+      const count = seen.reduce((a, s) => a + s.count, 0);
+      return seen.reduce((a, s) => a + magnitudes(s), 0) / count;
     },
   };
 }

@@ -22,6 +22,7 @@ import { abs } from "../../ops/elementwise/abs.ts";
 import { max as larger } from "../../ops/elementwise/max.ts";
 import { channelScale, fakeQuantize, lsqQuantize, quantParams } from "../../ops/quant/index.ts";
 import { foldAffine } from "../../passes/fold-affine.ts";
+import { DTYPES } from "../../tensor/dtype.ts";
 import {
   elementCount,
   scalarOf,
@@ -31,12 +32,13 @@ import {
   zeros,
 } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
-import { lsqScales } from "./lsq.ts";
+import { withOwnParameters } from "../parameters.ts";
+import { lsqScale, lsqScales } from "./lsq.ts";
 
 export interface QatOptions extends SelectionOptions {
   /**
    * "minmax": a weight's scale is the largest magnitude of its channel in every step, ranges of activations are
-   * observed (`observing`). "lsq": both scales are learned; weights of 8 bits, where there is nothing to gain, are
+   * observed (`observe` of the step). "lsq": both scales are learned; weights of 8 bits, where there is nothing to gain, are
    * scaled as in "minmax".
    */
   readonly scheme: "minmax" | "lsq";
@@ -174,12 +176,24 @@ class FakeForm implements Form {
   }
 
   private learned(old: Value, bits: Levels): Params {
-    const { scale, zero } = paramsOfRange(this.ranges.range(old), bits);
+    const { scale, zero } = this.start(old, bits);
     const name = this.nameOf(old);
     return {
       scale: this.made(scale, `${name}:scale`),
       zero: this.made(zero, `${name}:zero`),
       ...bits,
+    };
+  }
+
+  /** Where a learned scale starts: on 8 bits with the range that was seen, on fewer as in LSQ. */
+  private start(old: Value, bits: Levels): { readonly scale: Tensor; readonly zero: Tensor } {
+    const range = this.ranges.range(old);
+    const mean = this.ranges.meanMagnitude(old);
+    if (bits.max === DTYPES.i8.max || mean === 0) return paramsOfRange(range, bits);
+    const zero = range.min < 0 ? 0 : bits.min;
+    return {
+      scale: scalarOf("f32", lsqScale(mean, bits.max - zero)),
+      zero: scalarOf("f32", zero),
     };
   }
 
@@ -296,8 +310,9 @@ export function prepareQat(
   options: QatOptions,
 ): Graph {
   check(graph, calibration, options);
-  const selection = selectNodes(graph, options);
-  const ranges = sharedRanges(graph, calibration, selection, options.observer);
-  const edges = edgesOf(graph, selection, ranges.root);
-  return writeQuantised(graph, selection, (ctx) => new FakeForm(ctx, ranges, edges, options));
+  const own = withOwnParameters(graph);
+  const selection = selectNodes(own, options);
+  const ranges = sharedRanges(own, calibration, selection, options.observer);
+  const edges = edgesOf(own, selection, ranges.root);
+  return writeQuantised(own, selection, (ctx) => new FakeForm(ctx, ranges, edges, options));
 }

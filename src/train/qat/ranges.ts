@@ -9,23 +9,22 @@ import { min } from "../../ops/elementwise/min.ts";
 import { sub } from "../../ops/elementwise/sub.ts";
 import { fakeQuantize, quantParams, rowRange } from "../../ops/quant/index.ts";
 import { reduceMax, reduceMin } from "../../ops/reduce/index.ts";
-import type { Optimizer } from "../optimizers.ts";
 import type { StateTensor } from "../step.ts";
 
-/** The scalar of a step: the share of the old range that it keeps. */
-const KEEP = "range_keep";
+export interface ObserveOptions {
+  /** Steps at the start in which ranges follow; then they stay. */
+  readonly steps: number;
+  /** The share of the old range that each of them keeps; default 0.99. */
+  readonly keep?: number;
+}
 
-/**
- * The optimiser of a step that observes ranges for the first `steps` steps, each keeping the share `keep` (default
- * 0.99) of the old ones, and then leaves them as they are.
- */
-export const observing = (
-  optimizer: Optimizer,
-  { steps, keep = 0.99 }: { readonly steps: number; readonly keep?: number },
-): Optimizer => ({
-  ...optimizer,
-  scalars: { ...optimizer.scalars, [KEEP]: (step) => (step <= steps ? keep : 1) },
-});
+/** The scalar of a step: the share of the old ranges that it keeps. */
+export const RANGE_KEEP = "range_keep";
+
+export const rangeKeep =
+  ({ steps, keep = 0.99 }: ObserveOptions) =>
+  (step: number): number =>
+    step <= steps ? keep : 1;
 
 /** A range and what is seen of it in one step. */
 interface Tracked {
@@ -48,10 +47,11 @@ export class RangeTracker {
   private readonly producers = new Map<Value, Node>();
   private readonly active: boolean;
 
-  constructor(g: GraphBuilder, model: Graph, optimizer: Optimizer) {
+  /** `active`: else ranges are constants. */
+  constructor(g: GraphBuilder, model: Graph, active: boolean) {
     this.g = g;
     this.model = model;
-    this.active = optimizer.scalars[KEEP] !== undefined;
+    this.active = active;
     for (const node of model.nodes) {
       if (isOp(node, quantParams)) this.producers.set(node.outs[0]!, node);
     }
@@ -90,12 +90,13 @@ export class RangeTracker {
   }
 
   /** The ranges of the next step. */
-  finish(scalars: Readonly<Record<string, Value>>): readonly NextRange[] {
+  finish(keep: Value | undefined): readonly NextRange[] {
+    if (keep === undefined) return [];
     const c = new Calc(this.g);
     return [...this.tracked.values()].flatMap(({ names, old, seen }) =>
       [min, max].map((op, end) => {
         const fresh = seen.map((pair) => pair[end]!).reduce((a, b) => this.g.apply(op, [a, b]));
-        const share = this.g.apply(sub, [c.scalar(1, fresh), scalars[KEEP]!]);
+        const share = this.g.apply(sub, [c.scalar(1, fresh), keep]);
         const move = c.mul(c.sub(fresh, old[end]!), share);
         return { name: names[end]!, next: c.add(old[end]!, move) };
       }),
