@@ -31,7 +31,12 @@ export function writeDigits(folder: string, train: number, test: number) {
     const rng = makeRng(seed);
     const labels = Uint8Array.from({ length: count }, () => rng.int(CLASSES));
     const pixels = new Uint8Array(count * SIDE * SIDE);
-    labels.forEach((l, i) => pixels.set(picture(l, () => rng.int(100)), i * SIDE * SIDE));
+    labels.forEach((l, i) =>
+      pixels.set(
+        picture(l, () => rng.int(100)),
+        i * SIDE * SIDE,
+      ),
+    );
     const path = join(folder, `${part}-images-idx3-ubyte`);
     writeFileSync(path, idx(8, [count, SIDE, SIDE], pixels));
     writeFileSync(join(folder, `${part}-labels-idx1-ubyte`), idx(8, [count], labels));
