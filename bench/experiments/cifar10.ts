@@ -1,4 +1,4 @@
-/** @file CIFAR-10 as the experiments read, normalise and alter it. */
+/** @file The picture sets as the experiments read, normalise and alter them. */
 import { join } from "node:path";
 import { openSource } from "../../src/data/node.ts";
 import { readPictures } from "../../src/train/data/read.ts";
@@ -9,18 +9,16 @@ export interface Sets {
   readonly test: PictureSet;
 }
 
-/** Reads two sources of a folder. */
-export const pictures =
+/** Two files of a folder. */
+export const picturesIn =
   (train: string, test: string) =>
   async (folder: string): Promise<Sets> => ({
     train: await readPictures(await openSource(join(folder, train))),
     test: await readPictures(await openSource(join(folder, test))),
   });
 
-export const readCifar10 = pictures("train.parquet", "test.parquet");
-
 export const CIFAR10 = {
-  read: readCifar10,
+  read: picturesIn("train.parquet", "test.parquet"),
   batch: 128,
   mean: [0.4914, 0.4822, 0.4465],
   std: [0.2023, 0.1994, 0.201],

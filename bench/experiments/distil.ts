@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { loadModel, toOnnx } from "../../src/pipeline.ts";
-import type { PictureSet } from "../../src/train/data/sets.ts";
+import { type PictureSet, subset } from "../../src/train/data/sets.ts";
 import { type DistilOptions, distil } from "../../src/train/distil.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
@@ -88,16 +88,10 @@ function studentNamed(name: string, seed: number): Graph {
 }
 
 /** The first pictures of a seeded order. */
-function subset(set: PictureSet, rows: number): PictureSet {
-  if (rows >= set.count) return set;
-  const size = set.height * set.width * set.channels;
-  const order = makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows);
-  const pixels = new Uint8Array(rows * size);
-  order.forEach((row, i) => {
-    pixels.set(set.pixels.subarray(row * size, (row + 1) * size), i * size);
-  });
-  return { ...set, count: rows, pixels, labels: Array.from(order, (row) => set.labels[row]!) };
-}
+const some = (set: PictureSet, rows: number): PictureSet =>
+  rows >= set.count
+    ? set
+    : subset(set, Array.from(makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows)));
 
 const SUBSET_SEED = 20;
 const MOMENTUM = 0.9;
@@ -116,7 +110,7 @@ if (flags.save !== undefined) mkdirSync(flags.save, { recursive: true });
 const write = lineWriter(flags.log);
 const engine = await engineNamed(flags.engine);
 const whole = await CIFAR10.read(flags.data);
-const sets = { train: subset(whole.train, Number(flags.rows)), test: whole.test };
+const sets = { train: some(whole.train, Number(flags.rows)), test: whole.test };
 const evaluation = { batch, mean, std, threads };
 const perEpoch = Math.floor(sets.train.count / batch);
 const steps = epochs * perEpoch;

@@ -19,7 +19,7 @@ import { sgd } from "../../src/train/optimizers.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
-import { CIFAR10, pictures, type Sets } from "./cifar10.ts";
+import { CIFAR10, picturesIn, type Sets } from "./cifar10.ts";
 import { accuracy, engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 interface Task {
@@ -37,7 +37,7 @@ interface Task {
 
 const TASKS: Readonly<Record<string, Task>> = {
   "mnist-lenet5": {
-    read: pictures("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
+    read: picturesIn("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
     model: lenet5,
     batch: 64,
     epochs: 8,
@@ -94,8 +94,8 @@ const step = trainingStep(model, {
 });
 const engine = await engineNamed(flags.engine);
 const trainer = await createTrainer(model, step, optimizer, { threads, engine });
-const source = prefetchedBatches(sets.train, { batch, seed, mean, std, ...augment });
-const perEpoch = source.batchesPerEpoch;
+const batches = prefetchedBatches(sets.train, { batch, seed, mean, std, ...augment });
+const perEpoch = batches.batchesPerEpoch;
 const schedule = oneCycle(rate, epochs * perEpoch);
 const settings = {
   task: name,
@@ -112,7 +112,7 @@ write({ ...settings, machine: machineInfo(), pictures: [sets.train.count, sets.t
 const begun = performance.now();
 for (let epoch = 0; epoch < epochs; epoch++) {
   const start = performance.now();
-  const loss = await trainSteps(trainer, source, schedule, epoch * perEpoch, perEpoch);
+  const loss = await trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
   const took = secondsSince(start);
   const test = epoch % 5 === 4 || epoch === epochs - 1;
   const line = {
@@ -130,4 +130,4 @@ for (let epoch = 0; epoch < epochs; epoch++) {
 write({ totalSeconds: secondsSince(begun) });
 if (flags.save !== undefined) writeFileSync(flags.save, toOnnx(trainer.model()));
 trainer.close();
-await source.close();
+await batches.close();

@@ -5,9 +5,9 @@ import { conv } from "../ops/nn/conv.ts";
 import { tensorOf } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 import { makeRng } from "../util/rng.ts";
-import { attentionPoints, type Feature, featureNamed } from "./features.ts";
 import { attentionTransfer, crossEntropy, distillation, meanSquaredError } from "./losses.ts";
 import { logitsOf, type Network } from "./network.ts";
+import { attentionPoints, type Feature, featureNamed } from "./points.ts";
 import type { LossInput } from "./step.ts";
 
 /** Names of values or nodes; one name for both networks, or one each. */

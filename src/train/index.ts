@@ -31,7 +31,6 @@ export {
   type PointPair,
   pointPairs,
 } from "./distil.ts";
-
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
 export {
   type Evaluator,
@@ -39,7 +38,8 @@ export {
   evaluator,
   type TrainingMetric,
 } from "./evaluate.ts";
-export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./features.ts";
+export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
+export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
 export {
   type EvaluationReport,
   type FitOptions,
@@ -56,9 +56,18 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
+export { type MlpOptions, mlp } from "./models/mlp.ts";
+export { type MobilenetV2Options, mobilenetV2 } from "./models/mobilenet-v2.ts";
 export type { ModelOptions } from "./models/options.ts";
 export { resnet8 } from "./models/resnet8.ts";
+export {
+  type PictureTransformerOptions,
+  type SequenceTransformerOptions,
+  type TransformerOptions,
+  transformer,
+} from "./models/transformer.ts";
 export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
 export { logitsOf, type Network, valueNamed } from "./network.ts";
@@ -79,6 +88,7 @@ export {
   tagsOf,
   withOwnParameters,
 } from "./parameters.ts";
+export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./points.ts";
 export {
   constantRate,
   cosineRate,
