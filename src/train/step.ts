@@ -27,6 +27,7 @@ import {
   tagsOf,
   withOwnParameters,
 } from "./parameters.ts";
+import { RangeTracker } from "./qat/ranges.ts";
 import { type Recompute, type StepParts, withRecompute } from "./recompute.ts";
 import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
@@ -120,6 +121,7 @@ class StepBuilder {
   /** What each state becomes. */
   private readonly next = new Map<string, Value>();
   private readonly averages: { readonly name: string; readonly next: Value }[] = [];
+  private readonly ranges: RangeTracker;
 
   constructor(model: Graph, options: StepOptions) {
     this.model = withOwnParameters(model);
@@ -127,6 +129,7 @@ class StepBuilder {
     this.g = new GraphBuilder(`${model.name}-step`);
     this.parameters = parametersOf(this.model);
     this.tags = tagsOf(this.model);
+    this.ranges = new RangeTracker(this.g, this.model, options.optimizer);
   }
 
   build(): TrainingStep {
@@ -154,7 +157,9 @@ class StepBuilder {
     const values = Object.fromEntries(scalars.map((name) => [name, this.scalar(name)]));
     const limited = clipped(g, found, options);
     names.forEach((name, i) => this.update(name, limited[i]!, values));
-    for (const { name, next } of this.averages) this.keep(name, next);
+    for (const { name, next } of [...this.averages, ...this.ranges.finish(values)]) {
+      this.keep(name, next);
+    }
     if (options.average !== undefined) this.keepAverages(values[KEEP]!);
     const { pairs, state } = this;
     const { graph, recompute } = this.recomputed(g.build(), { start, end, backward });
@@ -214,7 +219,10 @@ class StepBuilder {
 
   private addNode(node: Node): void {
     const { g } = this;
-    const ins = node.ins.map((v) => this.value(v));
+    const observed = this.ranges.declare(node);
+    this.state.push(...observed.state);
+    const ins = observed.ins.length > 0 ? observed.ins : node.ins.map((v) => this.value(v));
+    this.ranges.observe(node, ins[0]!);
     const mapped: Node = { ...node, ins };
     let outs: readonly Value[];
     if (isOp(node, batchNorm) && this.options.batchNorm !== "frozen") {
