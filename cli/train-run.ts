@@ -230,7 +230,8 @@ class Run {
         const { step, value, isBest, seconds } = r;
         const { metric } = setup;
         this.log.append({ kind: "evaluation", step, metric, value, isBest, seconds });
-        this.evaluated = metricText(value, metric);
+        this.evaluated =
+          metric === "accuracy" ? `${value.toFixed(1)} %` : metricText(value, metric);
         io.print(evaluationLine(r, metric));
       },
     };

@@ -28,6 +28,7 @@ import {
   withOwnParameters,
 } from "./parameters.ts";
 import { type ObserveOptions, RANGE_KEEP, RangeTracker, rangeKeep } from "./qat/ranges.ts";
+import { type Recompute, type StepParts, withRecompute } from "./recompute.ts";
 import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
 /** What a loss is made of. */
@@ -65,6 +66,11 @@ export interface StepOptions extends ClipOptions {
    * (0.999 is usual); default: none.
    */
   readonly average?: number;
+  /**
+   * "sqrt": keep few activations for the backward pass and compute the others again, at the cost of about one more
+   * forward pass; names of values or nodes: keep these; default "none".
+   */
+  readonly recompute?: "none" | "sqrt" | readonly string[];
   /** Follows the ranges of a model from `prepareQat` with the scheme "minmax"; default: they stay. */
   readonly observe?: ObserveOptions;
   /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
@@ -92,6 +98,8 @@ export interface TrainingStep {
   /** Scalars beside the optimiser's as functions of the number of the step, counted from 1. */
   readonly given: Readonly<Record<string, (step: number) => number>>;
   readonly trained: readonly string[];
+  /** What is computed twice, and what that saves; null: nothing. */
+  readonly recompute: Recompute | null;
 }
 
 export { parametersOf } from "./parameters.ts";
@@ -134,8 +142,12 @@ class StepBuilder {
     }
     this.addParameters();
     const teacher = this.addTeacher();
+    const position = (): number => g.nodesFrom(0).length;
+    const start = position();
     for (const node of model.nodes) this.addNode(node);
+    const end = position();
     const loss = this.addLoss(teacher);
+    const backward = position();
     const names = [...this.trained.keys()];
     const found = gradients(
       g,
@@ -151,7 +163,15 @@ class StepBuilder {
     for (const { name, next } of [...this.averages, ...ranges]) this.keep(name, next);
     if (options.average !== undefined) this.keepAverages(values[KEEP]!);
     const { pairs, state } = this;
-    return { graph: g.build(), model: this.model, pairs, state, scalars, given, trained: names };
+    const { graph, recompute } = this.recomputed(g.build(), { start, end, backward });
+    return { graph, model, pairs, state, scalars, given, trained: names, recompute };
+  }
+
+  private recomputed(graph: Graph, parts: StepParts) {
+    const { recompute = "none" } = this.options;
+    if (recompute === "none") return { graph, recompute: null };
+    const named = (name: string): Value => this.value(valueNamed(this.model, name));
+    return withRecompute(graph, parts, recompute === "sqrt" ? null : recompute.map(named));
   }
 
   private given(): TrainingStep["given"] {
