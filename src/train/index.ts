@@ -89,6 +89,10 @@ export {
   withOwnParameters,
 } from "./parameters.ts";
 export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./points.ts";
+export { type Converted, type ConvertedLayer, convertQat } from "./qat/convert.ts";
+export { prepareQat, type QatOptions } from "./qat/prepare.ts";
+export type { ObserveOptions } from "./qat/ranges.ts";
+export { reestimateBatchNorm } from "./reestimate.ts";
 export {
   constantRate,
   cosineRate,

@@ -1,10 +1,11 @@
 /** @file Re-estimated batch normalisation: exact averages, a rescued model, refusals. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Graph, isOp, type Node } from "../graph/graph.ts";
+import { type Executor, type Graph, isOp, type Node } from "../graph/graph.ts";
 import { interpret, interpretExecutor } from "../graph/interpret.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
-import { cleanGraph } from "../pipeline.ts";
+import { cleanGraph, compile } from "../pipeline.ts";
+import { createSession } from "../runtime/session.ts";
 import { type Tensor, tensorOf, toNumbers } from "../tensor/tensor.ts";
 import { makeRng } from "../util/rng.ts";
 import { Net } from "./net.ts";
@@ -78,6 +79,26 @@ test("on the batch it saw, a re-estimated model normalises to mean 0", async () 
   for (const v of variance!) assert.ok(Math.abs(v - 1) < 0.05, `variance ${v}`);
   const stale = moments(interpret(net(), data[0]!)[0]!)[1]!;
   assert.ok(stale.some((v) => Math.abs(v - 1) > 0.5));
+});
+
+test("compiled statistics give the same averages", async () => {
+  const run: Executor = async (graph, feeds) => {
+    const session = await createSession(compile(graph).program);
+    const outs = session.run(feeds);
+    session.close();
+    return outs;
+  };
+  const data = batches(3);
+  const slow = await reestimateBatchNorm(net(), data, interpretExecutor);
+  const fast = await reestimateBatchNorm(net(), data, run);
+  for (const i of [0, 1]) {
+    averages(fast, i).forEach((list, which) => {
+      list.forEach((x, c) => {
+        const want = averages(slow, i)[which]![c]!;
+        assert.ok(Math.abs(x - want) < 1e-4 * Math.max(1, want), `${x}, expected ${want}`);
+      });
+    });
+  }
 });
 
 test("no data, and a model without batch norms, are refused", async () => {

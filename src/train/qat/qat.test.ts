@@ -162,6 +162,8 @@ for (const [name, from, options] of CASES) {
     const { graph, layers, packedBytes } = convertQat(trained, options);
     const fake = await run(trained, unseen);
     const integer = await run(graph, unseen);
+    const clean = classesOf(await run(cleanGraph(trained), unseen), unseen.count);
+    assert.deepEqual(clean, classesOf(fake, unseen.count), "cleaned up");
     const equal = shareEqual(classesOf(fake, unseen.count), classesOf(integer, unseen.count));
     const right = shareEqual(classesOf(integer, unseen.count), unseen.labels);
     const far = Math.max(
