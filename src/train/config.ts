@@ -17,9 +17,8 @@ export interface BuiltModel {
   readonly build: string;
   /** Default: those of the data. */
   readonly classes?: number;
-  readonly depth?: number;
-  readonly width?: number;
-  readonly side?: number;
+  /** The builder's own options, such as depth and width. */
+  readonly [option: string]: string | number | readonly number[] | undefined;
 }
 
 /** A float model in a file, trained on from its weights. */
