@@ -41,8 +41,7 @@ const builder: Rule = (value, key) => {
   const { build } = value as { readonly build: unknown };
   oneOf(...Object.keys(BUILDERS))(build, `${key}.build`);
   const { options, needed } = BUILDERS[build as string]!;
-  const fields = { build: text, ...Object.fromEntries(options.map((o) => [o, whole(1)])) };
-  object(fields, needed)(value, key);
+  object({ build: text, classes: whole(2), ...options }, needed)(value, key);
 };
 
 const modelFile = object(

@@ -46,7 +46,7 @@ const WRONG: readonly (readonly [Plain, RegExp, RegExp?])[] = [
   [{ engine: "gpu" }, /^engine: expected "wasm" or "native", got "gpu"$/],
   [{ model: "lenet5" }, /^model: expected an object, got "lenet5"$/],
   [{ model: {} }, /^model\.build: missing$/],
-  [{ model: { build: "vgg" } }, /^model\.build: expected "lenet5" or .*, got "vgg"$/],
+  [{ model: { build: "vgg" } }, /^model\.build: expected "lenet5" or .*"mlp".*, got "vgg"$/],
   [{ model: { build: "wide-resnet", depth: 10 } }, /^model\.width: missing$/],
   [{ model: { build: "lenet5", depth: 3 } }, /^model\.depth: unknown key$/],
   [

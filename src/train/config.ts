@@ -17,9 +17,20 @@ export interface BuiltModel {
   readonly build: string;
   /** Default: those of the data. */
   readonly classes?: number;
+  /** Options of single builders. */
   readonly depth?: number;
   readonly width?: number;
   readonly side?: number;
+  readonly frames?: number;
+  readonly features?: number;
+  readonly blocks?: number;
+  readonly inputs?: number;
+  readonly hidden?: number | readonly number[];
+  readonly patch?: number;
+  readonly channels?: number;
+  readonly tokens?: number;
+  readonly heads?: number;
+  readonly layers?: number;
 }
 
 /** A float model in a file, trained on from its weights. */
