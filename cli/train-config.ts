@@ -167,6 +167,13 @@ const config = object(
     optimizer,
     schedule,
     epochs: above(0),
+    quantize: object({
+      scheme: oneOf("minmax", "lsq"),
+      weightBits: either(Number.isInteger, between(2, 8), whole(2)),
+      edgeBits: either(Number.isInteger, between(2, 8), whole(2)),
+      observe: atLeast(0),
+      keepFloat: list(text),
+    }),
     seed: whole(0),
     threads: whole(1),
     engine: oneOf("wasm", "native"),

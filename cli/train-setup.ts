@@ -205,12 +205,16 @@ export function setUp(
 ): Setup {
   const { loss, optimizer: o, epochs, evaluate = {}, model: from } = settings;
   const optimizer = optimizerOf(settings);
+  const steps = Math.max(1, Math.round(epochs * perEpoch));
+  const follow = settings.quantize?.observe ?? Math.min(1, epochs / 2);
+  const observe = { steps: Math.round(follow * perEpoch) };
   const trains = trainsOf(settings, model);
   const frozen = typeof from === "object" && "file" in from ? from.batchNorm : undefined;
   const step = trainingStep(model, {
     optimizer,
     loss: lossOf(settings, input),
     decay: decayOf(settings),
+    ...(settings.quantize !== undefined && { observe }),
     ...(trains !== null && { trains }),
     ...(frozen !== undefined && { batchNorm: frozen }),
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
@@ -218,7 +222,6 @@ export function setUp(
     ...(o.average !== undefined && { average: o.average }),
     ...(loss.kind === "distillation" && { teacher: openModel(loss.teacher).graph }),
   });
-  const steps = Math.max(1, Math.round(epochs * perEpoch));
   const byInput = loss.kind === "mse" && loss.target === "input";
   return {
     model,

@@ -299,6 +299,11 @@ suite("tersor train", { concurrency: 1 }, () => {
     );
     const loss = { kind: "distillation", teacher: file, alpha: 0.9, temperature: 4 };
     ok(await train(config({ epochs: 1, loss }), "--out", "g"));
+    const quantize = { scheme: "lsq", weightBits: 4 };
+    const small = ok(await train(config({ epochs: 1, model: { file }, quantize }), "--out", "q"));
+    assert.match(small.stdout, /the integer model: accuracy \d/);
+    const integers = openModel(join(folder, "q/model.onnx")).graph;
+    assert.ok([...integers.values.values()].some(({ type }) => type.dtype === "i8"));
     const other = { kind: "distillation", teacher: "nowhere.onnx" };
     refused(await train(config({ loss: other }), "--out", "h"), /nowhere\.onnx: no such file/);
   });
