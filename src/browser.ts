@@ -31,6 +31,7 @@ export { randomFeed } from "./feeds.ts";
 export { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";
 export { importOnnx, type OnnxImportOptions } from "./formats/onnx/import.ts";
 export { importTflite, type TfliteImportOptions } from "./formats/tflite/index.ts";
+export { macsOf } from "./graph/count.ts";
 export { type Executor, type Graph, GraphBuilder, type Node, type Value } from "./graph/graph.ts";
 export { type InterpretOptions, interpret } from "./graph/interpret.ts";
 export { parseGraph } from "./graph/parse.ts";
@@ -39,7 +40,6 @@ export {
   inspectModel,
   type ModelFacts,
   type ModelInfo,
-  macsOf,
   type PartialModelInfo,
 } from "./inspect.ts";
 export type { Program } from "./kernel/program.ts";
