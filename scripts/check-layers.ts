@@ -48,7 +48,14 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "ml-matrix": ["src/compress/factorise"],
   commander: ["cli"],
   koffi: ["src/native"],
-  "node:": ["cli", "src/native", "src/formats/onnx/external.ts", "src/data/node.ts", "src/node.ts"],
+  "node:": [
+    "cli",
+    "src/native",
+    "src/formats/onnx/external.ts",
+    "src/data/node.ts",
+    "src/train/node",
+    "src/node.ts",
+  ],
 };
 
 const MAX_LINES = 400;
