@@ -31,6 +31,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type BlockType, blockType } from "./models/blocks.ts";
 export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";
@@ -80,6 +81,7 @@ export {
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
+export { type Student, type StudentBlock, type StudentOptions, studentOf } from "./student.ts";
 export type { TeacherOptions } from "./teacher.ts";
 export {
   createTrainer,

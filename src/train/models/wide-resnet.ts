@@ -2,6 +2,7 @@
 import type { Graph, Value } from "../../graph/graph.ts";
 import { UserError } from "../../util/errors.ts";
 import { Net } from "../net.ts";
+import { addBlock, type BlockType, blockType } from "./blocks.ts";
 import type { ModelOptions } from "./options.ts";
 
 export interface WideResnetOptions extends ModelOptions {
@@ -10,14 +11,33 @@ export interface WideResnetOptions extends ModelOptions {
   readonly width: number;
   /** Side of the pictures; default 32. */
   readonly side?: number;
+  /**
+   * What stands for the 3 x 3 convolutions of the residual blocks, by blocks.ts; a list has one entry for each block.
+   * One bottleneck stands for both convolutions of its block. Default "S".
+   */
+  readonly blocks?: string | readonly string[];
 }
 
 export function wideResnet(options: WideResnetOptions): Graph {
-  const { depth, width, batch = 1, classes = 10, seed = 1, side = 32 } = options;
+  const {
+    depth,
+    width,
+    batch = 1,
+    classes = 10,
+    seed = 1,
+    side = 32,
+    blocks: types = "S",
+  } = options;
   const blocks = (depth - 4) / 6;
   if (!Number.isInteger(blocks) || blocks < 1) {
     throw new UserError("E_ARGUMENT", `a wide residual network has depth 6n + 4, got ${depth}`, {
       hint: "10, 16, 22, 28 and 40 are usual",
+    });
+  }
+  const names = typeof types === "string" ? Array<string>(3 * blocks).fill(types) : types;
+  if (names.length !== 3 * blocks) {
+    throw new UserError("E_ARGUMENT", `${names.length} block types for ${3 * blocks} blocks`, {
+      hint: "give one for each residual block, or one for all",
     });
   }
   const net = new Net(`wrn-${depth}-${width}`, { seed });
@@ -26,7 +46,8 @@ export function wideResnet(options: WideResnetOptions): Graph {
   for (const [i, base] of [16, 32, 64].entries()) {
     for (let j = 0; j < blocks; j++) {
       const stride = i > 0 && j === 0 ? 2 : 1;
-      y = block(net, y, base * width, stride, `group${i + 1}.block${j + 1}`);
+      const type = blockType(names[i * blocks + j]!);
+      y = block(net, y, type, base * width, stride, `group${i + 1}.block${j + 1}`);
     }
   }
   const features = net.globalPool(net.relu(net.batchNorm(y, "norm")));
@@ -34,10 +55,20 @@ export function wideResnet(options: WideResnetOptions): Graph {
 }
 
 /** The shortcut sees the activated input where the channels change, else the raw one. */
-function block(net: Net, x: Value, channels: number, stride: number, name: string): Value {
+function block(
+  net: Net,
+  x: Value,
+  type: BlockType,
+  channels: number,
+  stride: number,
+  name: string,
+): Value {
   const active = net.relu(net.batchNorm(x, `${name}.norm1`));
-  const inner = net.conv2d(active, channels, `${name}.conv1`, { stride });
-  const h = net.conv2d(net.relu(net.batchNorm(inner, `${name}.norm2`)), channels, `${name}.conv2`);
+  let h = addBlock(net, active, type, channels, stride, `${name}.conv1`);
+  if (type.bottleneck === null) {
+    const inner = net.relu(net.batchNorm(h, `${name}.norm2`));
+    h = addBlock(net, inner, type, channels, 1, `${name}.conv2`);
+  }
   const same = net.channels(x) === channels;
   const short = same ? x : net.conv2d(active, channels, `${name}.short`, { kernel: 1, stride });
   return net.add(short, h, name);
