@@ -44,7 +44,7 @@ export {
   type TransformerOptions,
   transformer,
 } from "./models/transformer.ts";
-export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
+export { type BlockChoice, type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
 export { logitsOf, type Network, valueNamed } from "./network.ts";
 export {
@@ -81,6 +81,7 @@ export {
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
+export * from "./structured/index.ts";
 export { type Student, type StudentBlock, type StudentOptions, studentOf } from "./student.ts";
 export type { TeacherOptions } from "./teacher.ts";
 export {

@@ -1,5 +1,5 @@
 /** @file A Tensor-Train layer as reshapes, transposes and small matrix products. */
-import type { Value } from "../../graph/graph.ts";
+import type { GraphBuilder, Value } from "../../graph/graph.ts";
 import { add } from "../../ops/elementwise/add.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { linear } from "../../ops/nn/linear.ts";
@@ -23,8 +23,20 @@ function coreWeights({ left, outputs, inputs, right, data }: Core): Float64Array
   return out;
 }
 
-/** x [batch, ..., inputs * last right] through all cores, from the last to the first: [batch, ..., outputs]. */
-function chain({ g, layer }: Place, x: Value, cores: readonly Core[]): Value {
+/** The sizes of a core: [left, outputs, inputs, right]. */
+export type CoreShape = Omit<Core, "data">;
+
+/**
+ * x [batch, ..., inputs * last right] through all cores, from the last to the first: [batch, ..., outputs]. `weights`
+ * gives core k as [outputs * left, inputs * right].
+ */
+export function coreChain(
+  g: GraphBuilder,
+  x: Value,
+  cores: readonly CoreShape[],
+  weights: (k: number, shape: readonly [number, number]) => Value,
+  name: string,
+): Value {
   const shaped = (v: Value, shape: readonly number[]): Value => g.apply(reshape, [v], { shape });
   const lead = g.typeOf(x).shape.slice(0, -1);
   // The batch stays an axis of its own, so that the network can be had for another one.
@@ -34,17 +46,24 @@ function chain({ g, layer }: Place, x: Value, cores: readonly Core[]): Value {
   for (let k = cores.length - 1; k >= 0; k--) {
     const core = cores[k]!;
     const before = product(cores.slice(0, k).map((c) => c.inputs));
-    const name = `${layer.name}.core${k + 1}`;
-    const shape = [core.outputs * core.left, core.inputs * core.right];
-    const w = g.constant(tensorOf(layer.dtype, shape, coreWeights(core)), `${name}.weight`);
-    const flat = shaped(state, [batch, rows * done * before, shape[1]!]);
-    const y = g.apply(linear, [flat, w], {}, name);
+    const shape = [core.outputs * core.left, core.inputs * core.right] as const;
+    const flat = shaped(state, [batch, rows * done * before, shape[1]]);
+    const y = g.apply(linear, [flat, weights(k, shape)], {}, `${name}.core${k + 1}`);
     const apart = shaped(y, [batch, rows, done, before, core.outputs, core.left]);
     const perm = [0, 1, 4, 2, 3, 5];
     state = done * before === 1 ? apart : g.apply(transpose, [apart], { perm });
     done *= core.outputs;
   }
   return shaped(state, [...lead, done]);
+}
+
+function chain({ g, layer }: Place, x: Value, cores: readonly Core[]): Value {
+  const weights = (k: number, shape: readonly [number, number]): Value =>
+    g.constant(
+      tensorOf(layer.dtype, shape, coreWeights(cores[k]!)),
+      `${layer.name}.core${k + 1}.weight`,
+    );
+  return coreChain(g, x, cores, weights, layer.name);
 }
 
 /** The filters on every channel by itself, as a window over three axes: [batch, height, width, channels * filters]. */

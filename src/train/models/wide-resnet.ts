@@ -2,8 +2,12 @@
 import type { Graph, Value } from "../../graph/graph.ts";
 import { UserError } from "../../util/errors.ts";
 import { Net } from "../net.ts";
-import { addBlock, type BlockType, blockType } from "./blocks.ts";
+import type { Substitute } from "../structured/site.ts";
+import { structuredBlock } from "../structured/types.ts";
+import { addBlock, blockType } from "./blocks.ts";
 import type { ModelOptions } from "./options.ts";
+
+export type BlockChoice = string | Substitute;
 
 export interface WideResnetOptions extends ModelOptions {
   /** 6n + 4: n blocks in each of three groups. */
@@ -12,10 +16,11 @@ export interface WideResnetOptions extends ModelOptions {
   /** Side of the pictures; default 32. */
   readonly side?: number;
   /**
-   * What stands for the 3 x 3 convolutions of the residual blocks, by blocks.ts; a list has one entry for each block.
-   * One bottleneck stands for both convolutions of its block. Default "S".
+   * What stands for the 3 x 3 convolutions of the residual blocks: as written in blocks.ts or structured/types.ts, or a
+   * layer of one's own; a list has one entry for each block. One bottleneck stands for both convolutions of its block.
+   * Default "S".
    */
-  readonly blocks?: string | readonly string[];
+  readonly blocks?: BlockChoice | readonly BlockChoice[];
 }
 
 export function wideResnet(options: WideResnetOptions): Graph {
@@ -34,7 +39,8 @@ export function wideResnet(options: WideResnetOptions): Graph {
       hint: "10, 16, 22, 28 and 40 are usual",
     });
   }
-  const names = typeof types === "string" ? Array<string>(3 * blocks).fill(types) : types;
+  const alike = typeof types === "string" || typeof types === "function";
+  const names = alike ? Array<BlockChoice>(3 * blocks).fill(types) : types;
   if (names.length !== 3 * blocks) {
     throw new UserError("E_ARGUMENT", `${names.length} block types for ${3 * blocks} blocks`, {
       hint: "give one for each residual block, or one for all",
@@ -46,7 +52,7 @@ export function wideResnet(options: WideResnetOptions): Graph {
   for (const [i, base] of [16, 32, 64].entries()) {
     for (let j = 0; j < blocks; j++) {
       const stride = i > 0 && j === 0 ? 2 : 1;
-      const type = blockType(names[i * blocks + j]!);
+      const type = partOf(names[i * blocks + j]!);
       y = block(net, y, type, base * width, stride, `group${i + 1}.block${j + 1}`);
     }
   }
@@ -54,20 +60,42 @@ export function wideResnet(options: WideResnetOptions): Graph {
   return net.build(net.linear(features, classes, "head"));
 }
 
+/** One of the parts of a residual block, from its channels to others. */
+type Part = (net: Net, x: Value, channels: number, stride: number, name: string) => Value;
+
+interface Parts {
+  readonly add: Part;
+  /** It stands for the whole residual branch. */
+  readonly alone: boolean;
+}
+
+function partOf(choice: BlockChoice): Parts {
+  const structured = typeof choice === "string" ? structuredBlock(choice) : choice;
+  if (structured !== null) {
+    const add: Part = (net, x, channels, stride, name) =>
+      structured(net, x, channels, { kernel: [3, 3], stride: [stride, stride] }, name);
+    return { add, alone: false };
+  }
+  const type = blockType(choice as string);
+  const add: Part = (net, x, channels, stride, name) =>
+    addBlock(net, x, type, channels, stride, name);
+  return { add, alone: type.bottleneck !== null };
+}
+
 /** The shortcut sees the activated input where the channels change, else the raw one. */
 function block(
   net: Net,
   x: Value,
-  type: BlockType,
+  { add, alone }: Parts,
   channels: number,
   stride: number,
   name: string,
 ): Value {
   const active = net.relu(net.batchNorm(x, `${name}.norm1`));
-  let h = addBlock(net, active, type, channels, stride, `${name}.conv1`);
-  if (type.bottleneck === null) {
+  let h = add(net, active, channels, stride, `${name}.conv1`);
+  if (!alone) {
     const inner = net.relu(net.batchNorm(h, `${name}.norm2`));
-    h = addBlock(net, inner, type, channels, 1, `${name}.conv2`);
+    h = add(net, inner, channels, 1, `${name}.conv2`);
   }
   const same = net.channels(x) === channels;
   const short = same ? x : net.conv2d(active, channels, `${name}.short`, { kernel: 1, stride });
