@@ -82,7 +82,12 @@ export {
   trainingStep,
 } from "./step.ts";
 export * from "./structured/index.ts";
-export { type Student, type StudentBlock, type StudentOptions, studentOf } from "./student.ts";
+export {
+  type Student,
+  type StudentBlock,
+  type StudentOptions,
+  studentOf,
+} from "./student/student.ts";
 export type { TeacherOptions } from "./teacher.ts";
 export {
   createTrainer,

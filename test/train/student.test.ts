@@ -9,9 +9,10 @@ import { loadModel, toOnnx } from "../../src/pipeline.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
+import { Net } from "../../src/train/net.ts";
 import { sgd } from "../../src/train/optimizers.ts";
 import { trainingStep } from "../../src/train/step.ts";
-import { studentOf } from "../../src/train/student.ts";
+import { studentOf } from "../../src/train/student/student.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
 import { makeRng } from "../../src/util/rng.ts";
 import { runOrt, seededFeeds, worstDifference } from "../support/whole-models.ts";
@@ -26,7 +27,7 @@ test("a student of WRN has the size of the network built from the blocks", () =>
     [10, 1],
   ] as const) {
     const teacher = wideResnet({ depth, width });
-    for (const blocks of TYPES) {
+    for (const blocks of depth === 40 ? ["G(N/4)", "BG(2,M/4)"] : TYPES) {
       const { graph, blocks: made } = studentOf(teacher, { blocks });
       verifyGraph(graph);
       assert.deepEqual(sizes(graph), sizes(wideResnet({ depth, width, blocks })), blocks);
@@ -80,6 +81,49 @@ test("layers by name; nothing to replace is refused", () => {
   const mixed = wideResnet({ depth: 10, width: 1, blocks: ["S", "S", "BG(2,4)"] });
   assert.deepEqual(sizes(graph), sizes(mixed));
   assert.throws(() => studentOf(teacher, { blocks: "S" }), { code: "E_ARGUMENT" });
+});
+
+test("structured layers in a teacher's places: the sizes of the network built from them", async () => {
+  const teacher = wideResnet({ depth: 10, width: 1, side: 8 });
+  const { graph: imported } = loadModel(toOnnx(teacher));
+  for (const blocks of [
+    "ACDC(3)",
+    "Hashed(0.2)",
+    "TT(0.3)",
+    "Tucker(0.3)",
+    "LowRank(0.2)",
+    "Shuffle(4)",
+  ]) {
+    const want = wideResnet({ depth: 10, width: 1, side: 8, blocks });
+    assert.deepEqual(sizes(studentOf(teacher, { blocks }).graph), sizes(want), blocks);
+    const { graph } = studentOf(imported, { blocks });
+    assert.equal(macsOf(graph), macsOf(want), blocks);
+    const feeds = seededFeeds(graph, 3);
+    const [y] = interpret(graph, feeds);
+    const [ran] = await runOrt(toOnnx(graph), feeds);
+    assert.ok(worstDifference(ran!, [...(y!.data as Float32Array)], "relative") < 1e-4, blocks);
+  }
+});
+
+test("linear layers of a perceptron, its classifier kept; layers that cannot be replaced are named", () => {
+  const net = new Net("mlp");
+  const x = net.input("x", [4, 48]);
+  const hidden = net.relu(net.linear(net.relu(net.linear(x, 64, "fc1")), 32, "fc2"));
+  const teacher = net.build(net.linear(hidden, 10, "fc3"));
+  const { graph, blocks } = studentOf(teacher, { linears: "Hashed(0.125)" });
+  assert.deepEqual(
+    blocks.map((b) => b.layers[0]),
+    ["fc1", "fc2"],
+  );
+  // The bias of each becomes the shift of a normalisation, with a scale.
+  const hashed = (48 * 64) / 8 + (64 * 32) / 8;
+  assert.equal(parameterCount(graph), hashed + 2 * (64 + 32) + 330);
+  const valid = new Net("valid");
+  const image = valid.input("image", [1, 9, 9, 3]);
+  const inner = valid.conv2d(valid.conv2d(image, 8, "a"), 8, "b", { pad: 0 });
+  const small = valid.build(valid.linear(valid.globalPool(valid.conv2d(inner, 8, "c")), 2, "head"));
+  const { kept } = studentOf(small, { blocks: "LowRank(0.5)" });
+  assert.deepEqual(kept, [{ name: "b", reason: "its padding does not keep the size" }]);
 });
 
 test("a student learns", async () => {

@@ -10,6 +10,7 @@ import { linear } from "../../ops/nn/linear.ts";
 import { type Tensor, tensorOf, tensorType, toNumbers } from "../../tensor/tensor.ts";
 import { product } from "../../util/math.ts";
 import { makeRng, type Rng } from "../../util/rng.ts";
+import { compressedNames } from "../compressed.ts";
 import { canonical, canonicalDense } from "./cp.ts";
 import { evbmf } from "./evbmf.ts";
 import { factorise, METHODS, outputErrors } from "./factorise.ts";
@@ -124,6 +125,11 @@ for (const [name, method] of Object.entries(METHODS)) {
       const counted = parameterCount(found.graph) - (name === "tt" ? 0 : biasCount);
       assert.equal(report!.after.params, counted);
       assert.equal(report!.after.macs, macsOf(found.graph));
+      const tagged = [...found.graph.constants].reduce((n, [v, t]) => {
+        const own = compressedNames(found.graph).has(found.graph.values.get(v)!.name);
+        return n + (own ? t.data.length : 0);
+      }, 0);
+      assert.equal(tagged, report!.after.params);
       assert.equal(report!.before.macs, macsOf(graph));
       assert.equal(report!.before.params, parameterCount(graph) - biasCount);
       if (report!.bound !== undefined) assert.ok(report!.error <= report!.bound * (1 + 1e-9));

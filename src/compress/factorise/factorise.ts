@@ -1,9 +1,10 @@
 /** @file Layers of a trained graph in fewer weights: each chosen layer becomes a chain of smaller ordinary ones. */
-import type { Executor, Graph, Value } from "../../graph/graph.ts";
+import type { Executor, Graph, Node, Value } from "../../graph/graph.ts";
 import { GraphBuilder } from "../../graph/graph.ts";
 import { type RewriteContext, rewrite } from "../../graph/rewrite.ts";
 import { type Tensor, toNumbers } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
+import { tagCompressed } from "../compressed.ts";
 import { withOutputs } from "../quantize/index.ts";
 import { cpMethod } from "./cp.ts";
 import { type Layer, type LayerChoice, layersOf } from "./layer.ts";
@@ -94,10 +95,26 @@ function report({ layer, method, factors }: Plan): FactorisedLayer {
   };
 }
 
+/** Marks the weights of the factors as those of a compressed layer, for weight decay. */
+function tagFactors(g: GraphBuilder, made: readonly Node[], others: readonly Value[]): void {
+  const weights = made.flatMap((node) =>
+    (node.op.parameters ?? []).flatMap((position) => {
+      const v = node.ins[position];
+      return v === undefined || others.includes(v) || g.constantOf(v) === undefined ? [] : [v];
+    }),
+  );
+  tagCompressed(
+    g.meta,
+    weights.map((v) => g.nameOf(v)),
+  );
+}
+
 function substitute({ layer, factors }: Plan, ctx: RewriteContext): readonly Value[] {
   const [x, , ...rest] = layer.node.ins.map(ctx.value);
   const place = { g: ctx.builder, layer, x: x!, rest };
+  const start = ctx.builder.nodesFrom(0).length;
   const y = factors.build(place);
+  tagFactors(ctx.builder, ctx.builder.nodesFrom(start), rest);
   ctx.builder.setName(y, ctx.graph.values.get(layer.node.outs[0]!)!.name);
   return [y];
 }
