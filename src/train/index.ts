@@ -83,6 +83,15 @@ export {
 } from "./step.ts";
 export * from "./structured/index.ts";
 export {
+  blockSwap,
+  type Mixture,
+  SWAP_TYPES,
+  type SwapBudget,
+  type SwapOptions,
+  type Swapped,
+} from "./student/block-swap.ts";
+export { fisherGraph, type Probe } from "./student/fisher.ts";
+export {
   type Student,
   type StudentBlock,
   type StudentOptions,

@@ -4,14 +4,14 @@
  * as they are, and linear layers between where nothing is asked for them.
  */
 import { type Layer, layersOf } from "../../compress/factorise/layer.ts";
-import { type Graph, type Node, typeOf, type Value } from "../../graph/graph.ts";
-import { type RewriteContext, rewrite, type Uses, usesOf } from "../../graph/rewrite.ts";
-import { sameShape } from "../../tensor/tensor.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
+import { type RewriteContext, rewrite, usesOf } from "../../graph/rewrite.ts";
 import { UserError } from "../../util/errors.ts";
 import { makeRng, type Rng } from "../../util/rng.ts";
 import { blockType } from "../models/blocks.ts";
 import { structuredBlock, structuredLinear } from "../structured/types.ts";
 import { renewed } from "./fresh-weights.ts";
+import { keepsSize, nextLayer } from "./runs.ts";
 import { type Span, writeBlock, writeConv2d, writeLinear } from "./write-block.ts";
 
 export interface StudentOptions {
@@ -50,36 +50,6 @@ interface Change extends StudentBlock {
   readonly first: Node;
   readonly last: Node;
   readonly write: (ctx: RewriteContext, rng: Rng) => Value;
-}
-
-/** The next windowed layer behind this one, over operators that keep the shape and that nothing else reads. */
-function nextLayer(
-  graph: Graph,
-  uses: Uses,
-  layer: Layer,
-  candidates: ReadonlyMap<Node, Layer>,
-): Layer | null {
-  let node = layer.node;
-  while (uses.useCount(node.outs[0]!) === 1) {
-    const [user] = uses.users(node.outs[0]!);
-    if (user === undefined) return null;
-    const found = candidates.get(user);
-    if (found !== undefined)
-      return user.ins[0] === node.outs[0] && user.ins.length < 4 ? found : null;
-    const alone = user.ins.every((v) => v === node.outs[0] || graph.constants.has(v));
-    const [before, after] = [node, user].map((n) => typeOf(graph, n.outs[0]!).shape);
-    if (!alone || user.op.cost !== undefined || !sameShape(before!, after!)) return null;
-    node = user;
-  }
-  return null;
-}
-
-/** A window padded so that sizes stay but for the stride. */
-function keepsSize({ geometry, kernel }: Layer): boolean {
-  if (geometry === null) return false;
-  const { padBegin, padEnd, dilation } = geometry;
-  const reach = [kernel.height, kernel.width].map((k, i) => (k - 1) * dilation[i]!);
-  return reach.every((r, i) => padBegin[i]! + padEnd[i]! === r);
 }
 
 const chosen = (choice: StudentOptions["blocks"], name: string): string =>
