@@ -12,7 +12,7 @@ import { fastDct } from "./dct-fast.ts";
 import { linear } from "./linear.ts";
 import { f32t, typed } from "./samples.ts";
 
-/** auto: the faster one by size (see FAST_FROM). */
+/** auto: by size (see FAST_FROM). */
 export type DctForm = "auto" | "dense" | "fast";
 
 export interface DctAttrs {
@@ -21,8 +21,8 @@ export interface DctAttrs {
 }
 
 /**
- * The smallest size for which the fast form takes less time, as measured: its many passes over memory cost more than
- * a matrix product of up to this size.
+ * The smallest size for which "auto" takes the fast form. An estimate, not yet measured: its passes over memory cost
+ * more than a matrix product of moderate size.
  */
 export const FAST_FROM = 2048;
 /** Blocks that the fast form leaves to a matrix product. */
