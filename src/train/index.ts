@@ -56,6 +56,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type BlockType, blockType } from "./models/blocks.ts";
 export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";
@@ -68,7 +69,7 @@ export {
   type TransformerOptions,
   transformer,
 } from "./models/transformer.ts";
-export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
+export { type BlockChoice, type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
 export { logitsOf, type Network, valueNamed } from "./network.ts";
 export {
@@ -109,6 +110,22 @@ export {
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
+export * from "./structured/index.ts";
+export {
+  blockSwap,
+  type Mixture,
+  SWAP_TYPES,
+  type SwapBudget,
+  type SwapOptions,
+  type Swapped,
+} from "./student/block-swap.ts";
+export { fisherGraph, type Probe } from "./student/fisher.ts";
+export {
+  type Student,
+  type StudentBlock,
+  type StudentOptions,
+  studentOf,
+} from "./student/student.ts";
 export type { TeacherOptions } from "./teacher.ts";
 export {
   createTrainer,

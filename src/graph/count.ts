@@ -1,0 +1,43 @@
+/** @file What a graph costs, counted from its operators: docs/ir.md, "Cost". */
+import { isFloat } from "../tensor/dtype.ts";
+import { elementCount } from "../tensor/tensor.ts";
+import { expandComposites } from "./decompose.ts";
+import { type Graph, typeOf, type Value } from "./graph.ts";
+
+/** Multiply-accumulates of one run, all rows of the batch. */
+export function macsOf(graph: Graph): number {
+  const core = expandComposites(graph);
+  return core.nodes.reduce((sum, node) => {
+    const ins = node.ins.map((v) => typeOf(core, v));
+    const outs = node.outs.map((v) => typeOf(core, v));
+    return sum + (node.op.cost?.(ins, node.attrs, outs).macs ?? 0);
+  }, 0);
+}
+
+/** Elements of constants that hold learned values: reals, quantised values, and operands of multiplying layers. */
+export function elementsOfWeights(graph: Graph): number {
+  const operands = new Set(graph.nodes.flatMap((n) => (n.op.cost === undefined ? [] : n.ins)));
+  let sum = 0;
+  for (const [v, { type }] of graph.constants) {
+    const learned = type.quant !== undefined || isFloat(type.dtype) || operands.has(v);
+    if (learned) sum += elementCount(type.shape);
+  }
+  return sum;
+}
+
+/**
+ * Elements of constants that training changes, each counted once: weights, biases, scales and shifts. Running averages
+ * are not among them.
+ */
+export function parameterCount(graph: Graph): number {
+  const learned = new Set<Value>();
+  for (const node of graph.nodes) {
+    for (const position of node.op.parameters ?? []) {
+      const v = node.ins[position];
+      if (v !== undefined && graph.constants.has(v)) learned.add(v);
+    }
+  }
+  let sum = 0;
+  for (const v of learned) sum += elementCount(graph.constants.get(v)!.type.shape);
+  return sum;
+}
