@@ -1,5 +1,5 @@
 /** @file Facts about a model: sizes, costs, operators, and what keeps it from being compiled. */
-import { expandComposites } from "./graph/decompose.ts";
+import { macsOf } from "./graph/cost.ts";
 import { type Graph, nameOf, typeOf } from "./graph/graph.ts";
 import { type Outline, outlineOf } from "./outline.ts";
 import {
@@ -13,6 +13,8 @@ import {
 import { isFloat } from "./tensor/dtype.ts";
 import { byteSize, elementCount, type TensorType } from "./tensor/tensor.ts";
 import { type Diagnostic, UserError } from "./util/errors.ts";
+
+export { macsOf };
 
 export interface PortInfo {
   readonly name: string;
@@ -67,16 +69,6 @@ export type PartialModelInfo = { readonly [K in keyof ModelInfo]: ModelInfo[K] |
   ModelInfo,
   "format" | "fileBytes" | "nodes" | "ops" | "unsupported" | "notes"
 >;
-
-/** Multiply-accumulates of one inference. */
-export function macsOf(graph: Graph): number {
-  const core = expandComposites(graph);
-  return core.nodes.reduce((sum, node) => {
-    const ins = node.ins.map((v) => typeOf(core, v));
-    const outs = node.outs.map((v) => typeOf(core, v));
-    return sum + (node.op.cost?.(ins, node.attrs, outs).macs ?? 0);
-  }, 0);
-}
 
 /** Elements of constants that hold learned values: reals, quantised values, and operands of multiplying layers. */
 function paramsOf(graph: Graph): number {
