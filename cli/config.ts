@@ -19,11 +19,7 @@ export interface LoadedConfig {
 export async function loadConfig(asked: string | undefined): Promise<LoadedConfig> {
   const path = asked ?? NAMES.find((name) => existsSync(name));
   if (path === undefined) return { path: null, config: {} };
-  if (!existsSync(path)) {
-    throw new UserError("E_CONFIG", "no such configuration file", { where: path });
-  }
-  const value = path.endsWith(".json") ? parseJson(path) : await importDefault(path);
-  const config = checked(value, path);
+  const config = checked(await readConfigFile(path), path);
   const beside = (p: string): string => resolve(dirname(path), p);
   return {
     path,
@@ -33,6 +29,14 @@ export async function loadConfig(asked: string | undefined): Promise<LoadedConfi
       ...(config.eval === undefined ? {} : { eval: beside(config.eval) }),
     },
   };
+}
+
+/** What a .ts, .mjs, .js or .json file exports as its default. Throws UserError E_CONFIG. */
+export async function readConfigFile(path: string): Promise<unknown> {
+  if (!existsSync(path)) {
+    throw new UserError("E_CONFIG", "no such configuration file", { where: path });
+  }
+  return path.endsWith(".json") ? parseJson(path) : await importDefault(path);
 }
 
 function parseJson(path: string): unknown {
@@ -50,7 +54,7 @@ async function importDefault(path: string): Promise<unknown> {
   if (typed && !typescript) {
     throw new UserError("E_CONFIG", `Node ${process.version} cannot load TypeScript`, {
       where: path,
-      hint: "use Node 22.18 or later, or write it as tersor.config.mjs or .json",
+      hint: "use Node 22.18 or later, or write it as .mjs or .json",
     });
   }
   try {

@@ -2,8 +2,8 @@
 import { CommanderError } from "commander";
 import { UserError } from "../src/util/errors.ts";
 
-/** 0 done, 1 the user's mistake, 2 the stated limits cannot be met, 70 our bug. */
-export const EXIT = { done: 0, user: 1, unmet: 2, bug: 70 } as const;
+/** 0 done, 1 the user's mistake, 2 the stated limits cannot be met, 70 our bug, 130 stopped by a signal. */
+export const EXIT = { done: 0, user: 1, unmet: 2, bug: 70, stopped: 130 } as const;
 
 /** One line where the message is one: where, what, and the next step. */
 export function userText({ message, where, hint }: UserError): string {

@@ -10,6 +10,7 @@ import { inspectCommand } from "./inspect.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
+import { trainCommand } from "./train.ts";
 
 const EXAMPLES = `
 Examples:
@@ -17,7 +18,7 @@ Examples:
   tersor compile model.tflite --out build
   tersor optimize model.onnx --data rows.npz --metric top1 --max-drop 1 --out o
 
-Exit codes: 0 done, 1 wrong input, 2 limits cannot be met, 70 a bug in tersor.`;
+Exit codes: 0 done, 1 wrong input, 2 limits cannot be met, 70 a bug in tersor, 130 stopped.`;
 
 function program(): Command {
   const root = new Command("tersor")
@@ -32,6 +33,7 @@ function program(): Command {
     compareCommand(),
     benchCommand(),
     profileCommand(),
+    trainCommand(),
   ]) {
     root.addCommand(command);
   }

@@ -47,7 +47,14 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   fflate: ["src/data"],
   commander: ["cli"],
   koffi: ["src/native"],
-  "node:": ["cli", "src/native", "src/formats/onnx/external.ts", "src/data/node.ts", "src/node.ts"],
+  "node:": [
+    "cli",
+    "src/native",
+    "src/formats/onnx/external.ts",
+    "src/data/node.ts",
+    "src/train/node",
+    "src/node.ts",
+  ],
 };
 
 const MAX_LINES = 400;

@@ -7,7 +7,14 @@ import { importOnnx } from "./formats/onnx/import.ts";
 import type { ExternalData } from "./formats/onnx/tensors.ts";
 import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
-import { cleanup, type RunPassesOptions, runPasses, toExchange, toTarget } from "./passes/index.ts";
+import {
+  cleanup,
+  type RunPassesOptions,
+  runPasses,
+  toExchange,
+  toTarget,
+  trainable,
+} from "./passes/index.ts";
 import { type CompileResult, compileGraph } from "./plan/compile.ts";
 import type { StatePair } from "./plan/state.ts";
 import { type Capabilities, WASM } from "./primitives/capabilities.ts";
@@ -59,6 +66,9 @@ export function loadModel(bytes: Uint8Array, options: LoadOptions = {}): LoadedM
 /** The portable clean-up: same meaning, fewer nodes; can be exported. */
 export const cleanGraph = (graph: Graph, options: RunPassesOptions = {}): Graph =>
   runPasses(graph, cleanup, options);
+
+/** An imported model to be trained on: batch normalisations that the file still has stay. */
+export const trainableGraph = (graph: Graph): Graph => runPasses(graph, trainable);
 
 /** What compiled code starts from: fused, one layout, every quantised operator with a kernel. */
 export const targetGraph = (graph: Graph, options: RunPassesOptions = {}): Graph =>

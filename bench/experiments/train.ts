@@ -4,38 +4,23 @@
  *   node bench/experiments/train.ts mnist-lenet5 --data FOLDER [--epochs n] [--seed n] [--threads n] [--log FILE]
  *   node bench/experiments/train.ts cifar10-resnet8 --data FOLDER --engine native --save resnet8.onnx
  */
-import { appendFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { toOnnx } from "../../src/index.ts";
-import { nativeEngine } from "../../src/native/index.ts";
-import { cleanGraph, compile } from "../../src/pipeline.ts";
-import { createSession } from "../../src/runtime/session.ts";
-import { tensorOf } from "../../src/tensor/tensor.ts";
-import { wasmEngine } from "../../src/train/engine.ts";
+import type { PictureOptions } from "../../src/train/data/pictures.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { lenet5 } from "../../src/train/models/lenet5.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
+import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
 import { sgd } from "../../src/train/optimizers.ts";
-import {
-  type AugmentOptions,
-  batchesPerEpoch,
-  evaluationBatches,
-  type PictureSet,
-  pictureBatches,
-} from "../../src/train/pictures.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
-import { readMnist, readPictures } from "./pictures.ts";
-
-interface Sets {
-  readonly train: PictureSet;
-  readonly test: PictureSet;
-}
+import { CIFAR10, picturesIn, type Sets } from "./cifar10.ts";
+import { accuracy, engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 interface Task {
   read(folder: string): Promise<Sets>;
@@ -47,30 +32,12 @@ interface Task {
   readonly decay: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly augment: AugmentOptions;
+  readonly augment: Pick<PictureOptions, "shift" | "mirror" | "cutout">;
 }
-
-const mnist = async (folder: string): Promise<Sets> => ({
-  train: readMnist(folder, "train"),
-  test: readMnist(folder, "t10k"),
-});
-
-const cifar10 = async (folder: string): Promise<Sets> => ({
-  train: await readPictures(join(folder, "train.parquet")),
-  test: await readPictures(join(folder, "test.parquet")),
-});
-
-const CIFAR10 = {
-  read: cifar10,
-  batch: 128,
-  mean: [0.4914, 0.4822, 0.4465],
-  std: [0.2023, 0.1994, 0.201],
-  augment: { shift: 4, mirror: true },
-};
 
 const TASKS: Readonly<Record<string, Task>> = {
   "mnist-lenet5": {
-    read: mnist,
+    read: picturesIn("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
     model: lenet5,
     batch: 64,
     epochs: 8,
@@ -109,28 +76,7 @@ if (task === undefined || flags.data === undefined) {
   process.exit(2);
 }
 
-function write(line: object): void {
-  const text = JSON.stringify(line);
-  console.log(text);
-  if (flags.log !== undefined) appendFileSync(flags.log, `${text}\n`);
-}
-
-/** Share of the pictures whose largest output is their class, in per cent. */
-async function accuracy(model: Graph, set: PictureSet, batch: number): Promise<number> {
-  const session = await createSession(compile(cleanGraph(model)).program, { threads });
-  const { type } = model.values.get(model.inputs[0]!)!;
-  let right = 0;
-  for (const { image, labels } of evaluationBatches(set, { batch, mean, std })) {
-    const logits = session.run([tensorOf("f32", type.shape, image)])[0]!.data as Float32Array;
-    labels.forEach((label, i) => {
-      const row = logits.subarray(i * set.classes, (i + 1) * set.classes);
-      if (row.indexOf(Math.max(...row)) === label) right++;
-    });
-  }
-  session.close();
-  return (100 * right) / set.count;
-}
-
+const write = lineWriter(flags.log);
 const { batch, rate, decay, mean, std, augment } = task;
 const seed = Number(flags.seed);
 const threads = Number(flags.threads);
@@ -146,10 +92,10 @@ const step = trainingStep(model, {
     crossEntropy(g, outputs["logits"]!, input("target", [batch, classes])),
   decay: (parameter) => (/weight/.test(parameter) ? decay : 0),
 });
-const engine = flags.engine === "native" ? await nativeEngine() : wasmEngine;
+const engine = await engineNamed(flags.engine);
 const trainer = await createTrainer(model, step, optimizer, { threads, engine });
-const next = pictureBatches(sets.train, { batch, seed, mean, std, ...augment });
-const perEpoch = batchesPerEpoch(sets.train, batch);
+const batches = prefetchedBatches(sets.train, { batch, seed, mean, std, ...augment });
+const perEpoch = batches.batchesPerEpoch;
 const schedule = oneCycle(rate, epochs * perEpoch);
 const settings = {
   task: name,
@@ -164,32 +110,24 @@ const settings = {
 };
 write({ ...settings, machine: machineInfo(), pictures: [sets.train.count, sets.test.count] });
 const begun = performance.now();
-const seconds = (since: number): number => Math.round((performance.now() - since) / 100) / 10;
 for (let epoch = 0; epoch < epochs; epoch++) {
   const start = performance.now();
-  let loss = 0;
-  for (let i = 0; i < perEpoch; i++) {
-    const n = epoch * perEpoch + i;
-    const { image, target } = next(n);
-    loss += trainer.step({ image, target }, schedule(n)).loss / perEpoch;
-    if (Number.isFinite(loss)) continue;
-    console.error(`step ${n}: the loss is ${loss}; try a lower learning rate than ${schedule(n)}`);
-    process.exit(1);
-  }
-  const took = seconds(start);
+  const loss = await trainSteps(trainer, batches, schedule, epoch * perEpoch, perEpoch);
+  const took = secondsSince(start);
   const test = epoch % 5 === 4 || epoch === epochs - 1;
   const line = {
     epoch: epoch + 1,
-    loss: Math.round(loss * 1e4) / 1e4,
+    loss: rounded(loss, 4),
     seconds: took,
     picturesPerSecond: Math.round((perEpoch * batch) / took),
   };
   if (!test) write(line);
   else {
-    const top1 = await accuracy(trainer.model(), sets.test, batch);
-    write({ ...line, testAccuracy: Math.round(top1 * 100) / 100 });
+    const top1 = await accuracy(trainer.model(), sets.test, { batch, mean, std, threads });
+    write({ ...line, testAccuracy: rounded(top1, 2) });
   }
 }
-write({ totalSeconds: seconds(begun) });
+write({ totalSeconds: secondsSince(begun) });
 if (flags.save !== undefined) writeFileSync(flags.save, toOnnx(trainer.model()));
 trainer.close();
+await batches.close();

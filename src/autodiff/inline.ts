@@ -6,6 +6,8 @@ export interface Inlined {
   readonly outs: readonly Value[];
   /** The nodes as they were added, in order. */
   readonly nodes: readonly Node[];
+  /** What stands for a value of the graph. */
+  readonly value: (v: Value) => Value;
 }
 
 /** Adds `graph` to `g`, with `ins` in place of its inputs. */
@@ -31,7 +33,7 @@ export function inlineGraph(g: GraphBuilder, graph: Graph, ins: readonly Value[]
     });
     return { ...node, ins: from, outs };
   });
-  return { outs: graph.outputs.map(value), nodes };
+  return { outs: graph.outputs.map(value), nodes, value };
 }
 
 /** The graph that `build` makes of inputs of these types. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { argMax, meanInterval, pairedDrop, proportion, relativeErrors } from "./metrics.ts";
+import { argMax } from "../util/math.ts";
+import { meanInterval, pairedDrop, proportion, relativeErrors } from "./metrics.ts";
 
 const near = (a: number, b: number, tolerance: number): void =>
   assert.ok(Math.abs(a - b) <= tolerance, `${a} is not ${b}`);

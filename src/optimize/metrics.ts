@@ -2,6 +2,7 @@
  * @file What a candidate is worth on evaluation data, with an interval: top-1 accuracy, agreement with the
  * original model, and mean squared error against it.
  */
+import { argMax } from "../util/math.ts";
 import { makeRng } from "../util/rng.ts";
 
 export type MetricName = "top1" | "agreement" | "mse";
@@ -31,13 +32,6 @@ export function proportion(hits: number, n: number): MetricValue {
     low: 100 * Math.max(0, centre - half),
     high: 100 * Math.min(1, centre + half),
   };
-}
-
-/** Index of the largest element; the first of equals. */
-export function argMax(xs: ArrayLike<number>): number {
-  let best = 0;
-  for (let i = 1; i < xs.length; i++) if (xs[i]! > xs[best]!) best = i;
-  return best;
 }
 
 /** Per row: is the prediction the label? */

@@ -48,6 +48,15 @@ export const cleanup: readonly Pass[] = [
   simplify,
 ];
 
+/** What training starts from: as `cleanup`, but normalisations stay apart from weights, and all weights stay. */
+export const trainable: readonly Pass[] = [
+  simplify,
+  fuseNorms,
+  fuseFunctions,
+  matmulToLinear,
+  simplify,
+];
+
 /** What compiled code wants: one layout, fused operators, no quantised arithmetic without a kernel. */
 export const toTarget: readonly Pass[] = [
   keepReducedAxes,

@@ -15,6 +15,7 @@ import { convI8DepthwiseWide } from "./conv/i8-depthwise-wide.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
 import { convI8Winograd } from "./conv/i8-winograd.ts";
 import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
+import { convBackwardWeightsF32Depthwise } from "./conv-backward-weights/f32-depthwise.ts";
 import { linearF32Blocks } from "./linear/f32-blocks.ts";
 import { linearF32Gemm } from "./linear/f32-gemm.ts";
 import { linearF32Im2row } from "./linear/f32-im2row.ts";
@@ -45,7 +46,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   ],
   batch_norm_training: [batchNormTrainingF32],
   batch_norm_training_backward: [batchNormTrainingBackwardF32],
-  conv_backward_weights: [convBackwardWeightsF32],
+  conv_backward_weights: [convBackwardWeightsF32, convBackwardWeightsF32Depthwise],
   average_pool: [averagePoolF32, averagePoolBytes],
   lut: [lutI8HardSwish],
   max_pool: [maxPoolNhwc],

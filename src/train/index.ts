@@ -1,7 +1,54 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export { trainableGraph } from "../pipeline.ts";
 export type { Batch, BatchSource } from "./batches.ts";
+export {
+  type Checkpoint,
+  decodeCheckpoint,
+  differences,
+  encodeCheckpoint,
+  modelIdentity,
+  type RunIdentity,
+} from "./checkpoint.ts";
+export { defineTraining, type TrainConfig } from "./config.ts";
+export type { BatchOptions, EvaluationOptions } from "./data/maker.ts";
+export type { PictureOptions } from "./data/pictures.ts";
+export { type ReadOptions, readPictures, readSet, readSounds } from "./data/read.ts";
+export {
+  type ArraySet,
+  type ExampleSet,
+  type PictureSet,
+  type SoundSet,
+  subset,
+} from "./data/sets.ts";
+export type { SoundOptions } from "./data/sounds.ts";
+export { evaluationBatches, trainingBatches } from "./data/source.ts";
+export {
+  type DistilOptions,
+  distil,
+  hintLoss,
+  type PointNames,
+  type PointPair,
+  pointPairs,
+} from "./distil.ts";
 export { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
+export {
+  type Evaluator,
+  type EvaluatorOptions,
+  evaluator,
+  type TrainingMetric,
+} from "./evaluate.ts";
+export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
+export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
+export {
+  type EvaluationReport,
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LoopState,
+  type Progress,
+  type StepReport,
+} from "./loop.ts";
 export {
   attentionMap,
   attentionTransfer,
@@ -9,11 +56,21 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
+export { type MlpOptions, mlp } from "./models/mlp.ts";
+export { type MobilenetV2Options, mobilenetV2 } from "./models/mobilenet-v2.ts";
 export type { ModelOptions } from "./models/options.ts";
 export { resnet8 } from "./models/resnet8.ts";
+export {
+  type PictureTransformerOptions,
+  type SequenceTransformerOptions,
+  type TransformerOptions,
+  transformer,
+} from "./models/transformer.ts";
 export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
+export { logitsOf, type Network, valueNamed } from "./network.ts";
 export {
   type AdamOptions,
   adam,
@@ -24,17 +81,18 @@ export {
   type UpdateInput,
 } from "./optimizers.ts";
 export {
-  type AugmentOptions,
-  type BatchOptions,
-  batchesPerEpoch,
-  evaluationBatches,
-  type PictureBatch,
-  type PictureSet,
-  pictureBatches,
-} from "./pictures.ts";
+  type DecayRule,
+  decayBy,
+  type ParameterTag,
+  parametersOf,
+  tagsOf,
+  withOwnParameters,
+} from "./parameters.ts";
+export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./points.ts";
 export {
   constantRate,
   cosineRate,
+  inTurn,
   oneCycle,
   type Schedule,
   stepRate,
@@ -42,10 +100,17 @@ export {
 } from "./schedules.ts";
 export {
   type LossInput,
-  parametersOf,
   type StateTensor,
   type StepOptions,
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
-export { createTrainer, type StepResult, type Trainer, type TrainerOptions } from "./trainer.ts";
+export type { TeacherOptions } from "./teacher.ts";
+export {
+  createTrainer,
+  type StepResult,
+  type TrainedModelOptions,
+  type Trainer,
+  type TrainerOptions,
+} from "./trainer.ts";
+export { withBatch } from "./with-batch.ts";

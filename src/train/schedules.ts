@@ -32,3 +32,15 @@ export function oneCycle(rate: number, steps: number, rising = 0.3, first = rate
   const down = cosineRate(rate, Math.max(1, steps - top));
   return (step) => (step < top ? up(step) : down(step - top));
 }
+
+/** One schedule after another, each from its own beginning for so many steps; the last goes on. */
+export const inTurn =
+  (...parts: readonly (readonly [steps: number, schedule: Schedule])[]): Schedule =>
+  (step) => {
+    let at = step;
+    for (const [steps, schedule] of parts.slice(0, -1)) {
+      if (at < steps) return schedule(at);
+      at -= steps;
+    }
+    return parts.at(-1)?.[1](at) ?? 0;
+  };

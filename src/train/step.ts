@@ -8,16 +8,26 @@ import { Calc, num } from "../autodiff/calc.ts";
 import { isFused, unfused } from "../autodiff/unfuse.ts";
 import { type Graph, GraphBuilder, isOp, type Node, type Value } from "../graph/graph.ts";
 import type { Op } from "../graph/op.ts";
-import { min } from "../ops/elementwise/min.ts";
-import { sqrt } from "../ops/elementwise/sqrt.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
 import { batchNormTraining } from "../ops/nn/batch-norm-training.ts";
-import { reduceSumSquare } from "../ops/reduce/index.ts";
 import type { StatePair } from "../plan/state.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { elementCount, type Tensor, tensorType, zeros } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
+import { averaged, averageKeep, KEEP } from "./average.ts";
+import { type ClipOptions, clipped } from "./clip.ts";
+import { type Network, outputsOf, valueNamed } from "./network.ts";
 import type { Optimizer } from "./optimizers.ts";
+import {
+  type DecayRule,
+  decayRule,
+  type ParameterTag,
+  parametersOf,
+  tagOfTensor,
+  tagsOf,
+  withOwnParameters,
+} from "./parameters.ts";
+import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
 /** What a loss is made of. */
 export interface LossInput {
@@ -26,27 +36,36 @@ export interface LossInput {
   readonly outputs: Readonly<Record<string, Value>>;
   /** Any value of the model by name, such as attention points. */
   value(name: string): Value;
-  /** An input of the step beside the model's own, such as targets. */
+  /** An input of the step beside the model's own, such as targets. Asked for again, it is the same. */
   input(name: string, shape: readonly number[]): Value;
+  /** A trained parameter beside the model's own, which is no part of the trained model. */
+  parameter(name: string, initial: Tensor): Value;
+  readonly student: Network;
+  readonly teacher: Network | null;
 }
 
-export interface StepOptions {
+export interface StepOptions extends ClipOptions {
   readonly optimizer: Optimizer;
   /** The number to be made small. */
   loss(input: LossInput): Value;
   /** Which parameters are trained, by name; default all. */
   readonly trains?: (name: string) => boolean;
-  /** Weight decay by name and tensor; default 0. */
-  readonly decay?: (name: string, tensor: Tensor) => number;
+  /** Weight decay: a number for the weights of convolutions and matrix products, or a rule; default 0. */
+  readonly decay?: number | DecayRule;
   /**
    * "batch": normalise by the batch and keep running averages; "frozen": by the averages there are. Default
    * "batch".
    */
   readonly batchNorm?: "batch" | "frozen";
-  /** Share of the old running average that a step keeps; default 0.9. */
+  /** Share of the old running average of a batch normalisation that a step keeps; default 0.9. */
   readonly keep?: number;
-  /** Largest norm of all gradients together; default none. */
-  readonly clipNorm?: number;
+  /**
+   * Keeps averages of parameters and running averages over the steps, of which each keeps this share in the long run
+   * (0.999 is usual); default: none.
+   */
+  readonly average?: number;
+  /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
+  readonly teacher?: Graph | TeacherOptions;
 }
 
 /** One tensor that lasts: a parameter, a running average, or optimiser state. */
@@ -55,36 +74,24 @@ export interface StateTensor {
   readonly initial: Tensor;
   /** The constant of the model it stands for; none for optimiser state. */
   readonly constant?: Value;
+  /** The constant of which it is the average over the steps. */
+  readonly averageOf?: Value;
 }
 
 export interface TrainingStep {
   readonly graph: Graph;
+  /** What is trained: state names its constants. */
+  readonly model: Graph;
   readonly pairs: readonly StatePair[];
   readonly state: readonly StateTensor[];
-  /** Names of the scalar inputs a step takes: "rate" and the optimiser's own. */
+  /** Names of the scalar inputs a step takes: "rate", the optimiser's, and those of `given`. */
   readonly scalars: readonly string[];
+  /** Scalars beside the optimiser's as functions of the number of the step, counted from 1. */
+  readonly given: Readonly<Record<string, (step: number) => number>>;
   readonly trained: readonly string[];
 }
 
-/** Constants of the model that are learned, with a name each. */
-export function parametersOf(graph: Graph): ReadonlyMap<Value, string> {
-  const found = new Map<Value, string>();
-  const taken = new Set<string>();
-  for (const node of graph.nodes) {
-    for (const position of node.op.parameters ?? []) {
-      const v = node.ins[position];
-      const tensor = v === undefined ? undefined : graph.constants.get(v);
-      if (v === undefined || tensor === undefined || found.has(v)) continue;
-      if (tensor.type.dtype !== "f32") continue;
-      const base = graph.values.get(v)!.name || `${node.name || node.op.name}.${position}`;
-      let name = base;
-      for (let n = 2; taken.has(name); n++) name = `${base}#${n}`;
-      taken.add(name);
-      found.set(v, name);
-    }
-  }
-  return found;
-}
+export { parametersOf } from "./parameters.ts";
 
 /** Builds the step of a float model whose first axis is the batch. */
 export function trainingStep(model: Graph, options: StepOptions): TrainingStep {
@@ -101,13 +108,17 @@ class StepBuilder {
   private readonly parameters: ReadonlyMap<Value, string>;
   /** Trained parameters as values of the step. */
   private readonly trained = new Map<string, Value>();
+  private readonly tags: ReadonlyMap<Value, ParameterTag>;
+  /** What each state becomes. */
+  private readonly next = new Map<string, Value>();
   private readonly averages: { readonly name: string; readonly next: Value }[] = [];
 
   constructor(model: Graph, options: StepOptions) {
-    this.model = model;
+    this.model = withOwnParameters(model);
     this.options = options;
     this.g = new GraphBuilder(`${model.name}-step`);
-    this.parameters = parametersOf(model);
+    this.parameters = parametersOf(this.model);
+    this.tags = tagsOf(this.model);
   }
 
   build(): TrainingStep {
@@ -117,27 +128,29 @@ class StepBuilder {
       this.map.set(v, g.input(name, type));
     }
     this.addParameters();
+    const teacher = this.addTeacher();
     for (const node of model.nodes) this.addNode(node);
-    const loss = this.addLoss();
+    const loss = this.addLoss(teacher);
     const names = [...this.trained.keys()];
     const found = gradients(
       g,
       loss,
       names.map((n) => this.trained.get(n)!),
     );
-    const rate = this.scalar("rate");
-    const scalars = Object.keys(options.optimizer.scalars);
-    const given = Object.fromEntries(scalars.map((s) => [s, this.scalar(s)]));
-    const clipped = this.clip(found);
-    names.forEach((name, i) => this.update(name, clipped[i]!, rate, given));
+    const given = this.given();
+    const scalars = ["rate", ...Object.keys(options.optimizer.scalars), ...Object.keys(given)];
+    const values = Object.fromEntries(scalars.map((name) => [name, this.scalar(name)]));
+    const limited = clipped(g, found, options);
+    names.forEach((name, i) => this.update(name, limited[i]!, values));
     for (const { name, next } of this.averages) this.keep(name, next);
-    return {
-      graph: g.build(),
-      pairs: this.pairs,
-      state: this.state,
-      scalars: ["rate", ...scalars],
-      trained: names,
-    };
+    if (options.average !== undefined) this.keepAverages(values[KEEP]!);
+    const { pairs, state } = this;
+    return { graph: g.build(), model: this.model, pairs, state, scalars, given, trained: names };
+  }
+
+  private given(): TrainingStep["given"] {
+    const { average } = this.options;
+    return average === undefined ? {} : { [KEEP]: averageKeep(average) };
   }
 
   private scalar(name: string): Value {
@@ -148,17 +161,26 @@ class StepBuilder {
     const { trains = () => true } = this.options;
     for (const [v, name] of this.parameters) {
       if (!trains(name)) continue;
-      const tensor = this.model.constants.get(v)!;
-      const at = this.g.input(name, tensor.type);
-      this.map.set(v, at);
-      this.trained.set(name, at);
-      this.state.push({ name, initial: tensor, constant: v });
+      this.map.set(v, this.addParameter(name, this.model.constants.get(v)!, v));
     }
     if (this.trained.size === 0) {
       throw new UserError("E_ARGUMENT", `no parameter of ${this.model.name} is to be trained`, {
         hint: `the model has ${this.parameters.size} parameters; look at the names you froze`,
       });
     }
+  }
+
+  private addParameter(name: string, initial: Tensor, constant?: Value): Value {
+    if (this.trained.has(name)) {
+      throw new UserError("E_ARGUMENT", `there are two parameters named '${name}'`, {
+        where: name,
+        hint: "give parameters of the loss names that the model does not use",
+      });
+    }
+    const at = this.g.input(name, initial.type);
+    this.trained.set(name, at);
+    this.state.push({ name, initial, ...(constant !== undefined && { constant }) });
+    return at;
   }
 
   private value(v: Value): Value {
@@ -203,7 +225,7 @@ class StepBuilder {
       const v = node.ins[position]!;
       const tensor = this.model.constants.get(v);
       if (tensor === undefined) continue;
-      const name = this.model.values.get(v)!.name || `${node.name}.${position}`;
+      const name = this.freshName(this.model.values.get(v)!.name || `${node.name}.${position}`);
       const old = g.input(name, tensor.type);
       this.state.push({ name, initial: tensor, constant: v });
       this.averages.push({
@@ -214,23 +236,39 @@ class StepBuilder {
     return y!;
   }
 
-  private addLoss(): Value {
+  private addTeacher(): Network | null {
+    const { teacher } = this.options;
+    if (teacher === undefined) return null;
+    const inputs = this.model.inputs.map((v) => {
+      return { name: this.model.values.get(v)!.name, value: this.value(v) };
+    });
+    return addTeacher(this.g, teacher, inputs);
+  }
+
+  /** The name, with a number where a state has it already. */
+  private freshName(base: string): string {
+    let name = base;
+    for (let n = 2; this.state.some((s) => s.name === name); n++) name = `${base}#${n}`;
+    return name;
+  }
+
+  private addLoss(teacher: Network | null): Value {
     const { g, model } = this;
-    const outputs = Object.fromEntries(
-      model.outputs.map((v, i) => [model.outputNames[i]!, this.value(v)]),
-    );
-    const byName = new Map([...model.values].map(([v, info]) => [info.name, v]));
+    const student: Network = { graph: model, at: (v) => this.value(v) };
+    const outputs = outputsOf(student);
+    const inputs = new Map<string, Value>();
     const loss = this.options.loss({
       g,
       outputs,
-      value: (name) => {
-        const v = byName.get(name);
-        if (v === undefined) {
-          throw new UserError("E_ARGUMENT", `${model.name} has no value named '${name}'`);
-        }
-        return this.value(v);
+      value: (name) => this.value(valueNamed(model, name)),
+      input: (name, shape) => {
+        const known = inputs.get(name) ?? g.input(name, tensorType("f32", shape));
+        inputs.set(name, known);
+        return known;
       },
-      input: (name, shape) => g.input(name, tensorType("f32", shape)),
+      parameter: (name, initial) => this.addParameter(name, initial),
+      student,
+      teacher,
     });
     if (!isFloat(g.typeOf(loss).dtype)) throw new UserError("E_DTYPE", "the loss is no float");
     g.output(loss, "loss");
@@ -238,31 +276,12 @@ class StepBuilder {
     return loss;
   }
 
-  /** All gradients times one factor, so that their norm is at most `clipNorm`. */
-  private clip(found: readonly Value[]): readonly Value[] {
-    const { clipNorm } = this.options;
-    if (clipNorm === undefined) return found;
-    const c = new Calc(this.g);
-    const squares = found.map((v) => {
-      const axes = c.shape(v).map((_, i) => i);
-      return this.g.apply(reduceSumSquare, [v], { axes, keepDims: false });
-    });
-    const norm = this.g.apply(sqrt, [squares.reduce((a, b) => c.add(a, b))]);
-    const ratio = c.div(num(clipNorm), c.add(norm, num(1e-6)));
-    const factor = this.g.apply(min, [ratio, c.scalar(1, ratio)]);
-    return found.map((v) => c.mul(v, factor));
-  }
-
-  private update(
-    name: string,
-    gradient: Value,
-    rate: Value,
-    scalars: Readonly<Record<string, Value>>,
-  ): void {
-    const { optimizer, decay = () => 0 } = this.options;
+  private update(name: string, gradient: Value, scalars: Readonly<Record<string, Value>>): void {
+    const { optimizer, decay = 0 } = this.options;
     const parameter = this.trained.get(name)!;
     const type = this.g.typeOf(parameter);
-    const initial = this.state.find((s) => s.name === name)!.initial;
+    const { initial, constant } = this.state.find((s) => s.name === name)!;
+    const tag = constant === undefined ? tagOfTensor(initial) : this.tags.get(constant)!;
     const slots = optimizer.slots.map((slot): readonly [string, Value] => {
       const own = `${name}:${slot}`;
       this.state.push({ name: own, initial: zeros(type) });
@@ -272,8 +291,8 @@ class StepBuilder {
       g: this.g,
       parameter,
       gradient,
-      rate,
-      decay: decay(name, initial),
+      rate: scalars["rate"]!,
+      decay: decayRule(decay)(name, initial, tag),
       state: Object.fromEntries(slots),
       scalars,
     });
@@ -281,9 +300,21 @@ class StepBuilder {
     for (const slot of optimizer.slots) this.keep(`${name}:${slot}`, next.state[slot]!);
   }
 
+  /** Averages over the steps of all that is the model's. */
+  private keepAverages(keep: Value): void {
+    for (const { name, initial, constant } of [...this.state]) {
+      if (constant === undefined) continue;
+      const own = `${name}:average`;
+      this.state.push({ name: own, initial, averageOf: constant });
+      const old = this.g.input(own, initial.type);
+      this.keep(own, averaged(this.g, old, this.next.get(name)!, keep));
+    }
+  }
+
   /** The state of the next step. */
   private keep(name: string, next: Value): void {
     const output = `${name}'`;
+    this.next.set(name, next);
     this.g.output(next, output);
     this.pairs.push({ input: name, output });
   }

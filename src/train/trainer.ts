@@ -16,6 +16,11 @@ export interface TrainerOptions {
   readonly engine?: TrainingEngine;
 }
 
+export interface TrainedModelOptions {
+  /** With the averages over the steps, which the option `average` of the step keeps; default false. */
+  readonly averaged?: boolean;
+}
+
 export interface StepResult {
   readonly loss: number;
   /** The model's outputs of this batch by name; valid until the next step. */
@@ -38,7 +43,7 @@ export interface Trainer {
   /** Goes back to a state, after that many steps. Throws UserError when it does not belong to this model. */
   restore(state: ReadonlyMap<string, TypedArray>, steps: number): void;
   /** The model with its present parameters and running averages. */
-  model(): Graph;
+  model(options?: TrainedModelOptions): Graph;
   /** Milliseconds of each step of the program, medians of `runs` repetitions on the last batch. */
   profile(
     runs: number,
@@ -92,10 +97,9 @@ class RunningTrainer implements Trainer {
 
   step(feeds: Readonly<Record<string, ModelArray>>, rate: number): StepResult {
     const n = this.steps + 1;
-    const scalars = Object.entries(this.optimizer.scalars).map(([name, f]) => [
-      name,
-      Float32Array.of(f(n)),
-    ]);
+    const scalars = Object.entries({ ...this.optimizer.scalars, ...this.training.given }).map(
+      ([name, f]) => [name, Float32Array.of(f(n))],
+    );
     const all = { ...feeds, rate: Float32Array.of(rate), ...Object.fromEntries(scalars) };
     this.instance.write(all);
     this.instance.execute();
@@ -130,14 +134,21 @@ class RunningTrainer implements Trainer {
     this.steps = steps;
   }
 
-  model(): Graph {
-    const constants = new Map<Value, Tensor>(this.source.constants);
-    for (const s of this.training.state) {
-      if (s.constant === undefined) continue;
-      const { type } = s.initial;
-      constants.set(s.constant, withType({ type, data: this.view(s).slice() as never }, type));
+  model({ averaged = false }: TrainedModelOptions = {}): Graph {
+    const { model, state } = this.training;
+    if (averaged && !state.some((s) => s.averageOf !== undefined)) {
+      throw new UserError("E_ARGUMENT", `${model.name} has no averages of its weights`, {
+        hint: "give the training step the option `average`",
+      });
     }
-    return { ...this.source, constants };
+    const constants = new Map<Value, Tensor>(model.constants);
+    for (const s of state) {
+      const constant = averaged ? (s.averageOf ?? s.constant) : s.constant;
+      if (constant === undefined) continue;
+      const { type } = s.initial;
+      constants.set(constant, withType({ type, data: this.view(s).slice() as never }, type));
+    }
+    return { ...this.source, nodes: model.nodes, values: model.values, constants };
   }
 
   profile(runs: number): { label: string; kernel: string; ms: number }[] {

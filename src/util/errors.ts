@@ -14,7 +14,8 @@ export type ErrorCode =
   | "E_TEXT" // malformed IR text
   | "E_DATA" // data that does not fit the model
   | "E_TARGET" // the engine cannot run this artefact
-  | "E_UNMET"; // the stated limits cannot be met
+  | "E_UNMET" // the stated limits cannot be met
+  | "E_DIVERGED"; // a training run that ran away
 
 /** Where the problem is, and what to do next. All parts are for people. */
 export interface ErrorDetail {

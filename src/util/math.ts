@@ -35,3 +35,10 @@ export function hashBytes(bytes: Uint8Array): string {
   }
   return hi.toString(16).padStart(8, "0") + lo.toString(16).padStart(8, "0");
 }
+
+/** Index of the largest element; the first of equals. */
+export function argMax(xs: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < xs.length; i++) if (xs[i]! > xs[best]!) best = i;
+  return best;
+}

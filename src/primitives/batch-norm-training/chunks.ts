@@ -47,7 +47,7 @@ export const partialAt = (c: Chunks, chunk: Expr, which: 0 | 1, channel: Expr): 
 /** Calls `body` for each group of channels, vectors first, with the register type of the group. */
 export function forEachChannels(
   k: KernelBuilder,
-  { channels, lanes }: Chunks,
+  { channels, lanes }: Pick<Chunks, "channels" | "lanes">,
   body: (channel: Expr, type: KType) => void,
 ): void {
   let from = 0;

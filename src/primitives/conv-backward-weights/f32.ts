@@ -1,8 +1,8 @@
 /**
- * @file f32 weight gradient of a convolution (NHWC, no groups): sums of mr output channels by vectors along a
+ * @file f32 weight gradient of a convolution (NHWC): sums of mr output channels by vectors along a
  * row of the filter stay in registers while pixels are walked. Input rows go through a padded workspace, some
  * output rows at a time, so that what is summed lies in the L1 cache; nothing is unfolded. Each part of the
- * output channels adds its rows in the same order, however many threads share them.
+ * output channels, or of the groups, adds its rows in the same order, however many threads share them.
  */
 import {
   add,
@@ -27,11 +27,13 @@ import { type Candidate, definePrimitive, type Operand } from "../primitive.ts";
 /** Pixels summed before the sums go back to memory, if there are as many, and floats of a workspace. */
 const PIXELS = 192;
 const WORKSPACE = 6144;
-/** Parts of the output channels, each of which brings the input rows in for itself. */
+/** Parts of the output channels (of the groups, where there are several), each of which brings the input rows in for itself. */
 const MOST_PARTS = 4;
 
 interface Plan {
+  /** Of one group. */
   readonly g: ConvGeometry;
+  readonly groups: number;
   /** Output channels and vectors of a tile. */
   readonly mr: number;
   readonly nv: number;
@@ -51,7 +53,7 @@ function tileHeight(n: number, caps: Capabilities, nv: number): number {
   return 1;
 }
 
-function planOf(g: ConvGeometry, caps: Capabilities): Plan {
+function planOf(g: ConvGeometry, groups: number, caps: Capabilities): Plan {
   const run = g.kw * g.c;
   let lanes = caps.vectorBytes / 4;
   while (lanes > 4 && lanes > run) lanes /= 2;
@@ -62,7 +64,8 @@ function planOf(g: ConvGeometry, caps: Capabilities): Plan {
   const fit = Math.floor((WORKSPACE / rowElements - ((g.kh - 1) * g.dh + 1)) / g.sh) + 1;
   const rows = Math.max(1, Math.min(wanted, fit));
   const inputRows = (rows - 1) * g.sh + (g.kh - 1) * g.dh + 1;
-  return { g, mr, nv, lanes, rows, inputRows, run, parts: Math.min(MOST_PARTS, g.n / mr) };
+  const parts = Math.min(MOST_PARTS, groups > 1 ? groups : g.n / mr);
+  return { g, groups, mr, nv, lanes, rows, inputRows, run, parts };
 }
 
 /** A product of pixels: rows of one long image, which nothing pads. */
@@ -74,6 +77,12 @@ function flattened(g: ConvGeometry): ConvGeometry {
   return { ...g, batch: 1, h: oh, w: ow, oh, ow, span: ow };
 }
 
+const oneGroup = (g: ConvGeometry): ConvGeometry => ({
+  ...g,
+  c: g.c / g.groups,
+  n: g.n / g.groups,
+});
+
 function largestDivisor(n: number, most: number): number {
   for (let d = Math.min(n, most); d > 1; d--) if (n % d === 0) return d;
   return 1;
@@ -84,21 +93,23 @@ export const convBackwardWeightsF32 = definePrimitive({
   op: convBackwardWeights,
   candidates: ({ ins, attrs, caps }): readonly Candidate[] => {
     const [x, dy] = ins;
-    if (x?.dtype !== "f32" || dy === undefined || attrs.groups !== 1) return [];
-    const found = convGeometry(x, attrs.kernel, dy, attrs, 1);
-    if (found === null || (found.dw !== 1 && found.kw !== 1)) return [];
-    const g = flattened(found);
-    const plan = planOf(g, caps);
+    const { groups } = attrs;
+    if (x?.dtype !== "f32" || dy === undefined) return [];
+    const found = convGeometry(x, attrs.kernel, dy, attrs, groups);
+    if (found === null || found.padLeft < 0 || (found.dw !== 1 && found.kw !== 1)) return [];
+    const g = groups === 1 ? flattened(found) : oneGroup(found);
+    const plan = planOf(g, groups, caps);
     const vectors = ceilDiv(plan.run, plan.lanes * plan.nv) * plan.nv * plan.lanes;
     const pixels = g.batch * g.oh * g.ow;
-    const packed = plan.parts * g.batch * ceilDiv(g.oh, plan.rows) * plan.inputRows * g.span * g.c;
+    const times = groups === 1 ? plan.parts : groups;
+    const packed = times * g.batch * ceilDiv(g.oh, plan.rows) * plan.inputRows * g.span * g.c;
     return [
       {
         name: `f32_conv_backward_weights_${plan.mr}x${plan.nv * plan.lanes}`,
         family: "pixels",
         work: {
-          macs: pixels * g.n * g.kh * vectors,
-          bytes: 4 * (packed + g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n)),
+          macs: groups * pixels * g.n * g.kh * vectors,
+          bytes: 4 * (packed + groups * g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n)),
         },
         implement: () => {
           const operands: Operand[] = [
@@ -126,52 +137,74 @@ interface Buffers {
 }
 
 function kernelOf(p: Plan): Kernel {
-  const { g, mr, parts, run } = p;
+  const { g, groups, mr, parts, run } = p;
   const k = new KernelBuilder(`f32_backward_weights_${mr}x${p.nv * p.lanes}`);
   const b: Buffers = {
-    x: k.buffer("x", "f32", g.batch * g.h * g.w * g.c, "in"),
-    dy: k.buffer("dy", "f32", g.batch * g.oh * g.ow * g.n, "in"),
-    dw: k.buffer("dw", "f32", g.n * g.kh * run, "out"),
+    x: k.buffer("x", "f32", g.batch * g.h * g.w * g.c * groups, "in"),
+    dy: k.buffer("dy", "f32", g.batch * g.oh * g.ow * g.n * groups, "in"),
+    dw: k.buffer("dw", "f32", groups * g.n * g.kh * run, "out"),
     rows: k.buffer("rows", "f32", workspaceSize(p), "work"),
   };
   const tiles = g.n / mr;
   const depth = g.kh * run;
+  // What is parted: groups, or the tiles of the only one.
+  const [count, size] = groups > 1 ? [groups, g.n] : [tiles, mr];
   k.fill(b.rows, 0, 0, workspaceSize(p));
-  const part = (index: Expr): void => {
-    const cut = (i: Expr): Expr =>
-      tiles % parts === 0
-        ? mul(i, tiles / parts)
-        : { kind: "binary", type: "i32", op: "div", a: mul(i, tiles), b: constant("i32", parts) };
-    const from = k.let("from", cut(index));
-    const to = k.let("to", cut(add(index, 1)));
-    k.fill(b.dw, mul(from, mr * depth), 0, mul(sub(to, from), mr * depth));
+  const cut = (i: Expr): Expr =>
+    count % parts === 0
+      ? mul(i, count / parts)
+      : { kind: "binary", type: "i32", op: "div", a: mul(i, count), b: constant("i32", parts) };
+  const walk = (group: Expr, from: Expr, to: Expr): void =>
     k.for("image", 0, g.batch, (image) => {
       k.for("block", 0, ceilDiv(g.oh, p.rows), (block) => {
         const oy = k.let("oy", mul(block, p.rows));
-        packBlock(k, p, b, image, oy);
-        const count =
+        packBlock(k, p, b, image, oy, group);
+        const n =
           g.oh % p.rows === 0 ? constant("i32", p.rows) : k.let("n", min(sub(g.oh, oy), p.rows));
-        k.for("tile", from, to, (tile) => addBlock(k, p, b, image, oy, count, tile), {
+        k.for("tile", from, to, (tile) => addBlock(k, p, b, image, oy, n, tile, group), {
           tag: "outline",
         });
       });
     });
+  const part = (index: Expr): void => {
+    const from = k.let("from", cut(index));
+    const to = k.let("to", cut(add(index, 1)));
+    k.fill(b.dw, mul(from, size * depth), 0, mul(sub(to, from), size * depth));
+    if (groups === 1) walk(constant("i32", 0), from, to);
+    else {
+      const [first, end] = [constant("i32", 0), constant("i32", tiles)];
+      k.for("group", from, to, (group) => walk(group, first, end));
+    }
   };
   k.for("part", 0, parts, part, { tag: "outline", parallel: true });
   return k.build();
 }
 
 /** Brings the input rows of a block of output rows into the workspace; columns of padding stay zero. */
-function packBlock(k: KernelBuilder, p: Plan, b: Buffers, image: Expr, oy: Expr): void {
+function packBlock(
+  k: KernelBuilder,
+  p: Plan,
+  b: Buffers,
+  image: Expr,
+  oy: Expr,
+  group: Expr,
+): void {
   const { g } = p;
+  const pixel = g.c * p.groups;
   const columns = Math.min(g.w, g.span - g.padLeft);
   const first = k.let("iy", affine([oy, g.sh], -g.padTop));
   k.for("row", 0, p.inputRows, (r) => {
     const y = k.let("y_in", add(first, r));
     const to = k.let("to_row", affine([r, g.span * g.c], g.padLeft * g.c));
     const copy = (): void => {
-      const from = affine([image, g.h * g.w * g.c], [y, g.w * g.c]);
-      k.copy(b.rows, to, b.x, from, columns * g.c);
+      const from = affine([image, g.h * g.w * pixel], [y, g.w * pixel], [group, g.c]);
+      if (p.groups === 1) k.copy(b.rows, to, b.x, from, columns * g.c);
+      else {
+        const start = k.let("from", from);
+        k.for("column", 0, columns, (column) => {
+          k.copy(b.rows, affine(to, [column, g.c]), b.x, affine(start, [column, pixel]), g.c);
+        });
+      }
     };
     const inside = and(ge(y, 0), lt(y, g.h));
     k.if(inside, copy, () => k.fill(b.rows, to, 0, columns * g.c));
@@ -187,11 +220,13 @@ function addBlock(
   oy: Expr,
   count: Expr,
   tile: Expr,
+  group: Expr,
 ): void {
   const { g, mr, nv, lanes, run } = p;
   const width = nv * lanes;
-  const o = k.let("o", mul(tile, mr));
-  const dy0 = k.let("dy0", affine([image, g.oh * g.ow * g.n], [oy, g.ow * g.n], o));
+  const pixel = g.n * p.groups;
+  const o = k.let("o", affine([tile, mr], [group, g.n]));
+  const dy0 = k.let("dy0", affine([image, g.oh * g.ow * pixel], [oy, g.ow * pixel], o));
   k.for("ky", 0, g.kh, (ky) => {
     const rows0 = k.let("rows0", mul(ky, g.dh * g.span * g.c));
     const panel = (at: Expr, vectors: number, last: number): void => {
@@ -202,14 +237,14 @@ function addBlock(
       const start = k.let("start", add(rows0, at));
       k.for("r", 0, count, (r) => {
         const xRow = k.let("x_row", affine(start, [r, g.sh * g.span * g.c]));
-        const dyRow = k.let("dy_row", affine(dy0, [r, g.ow * g.n]));
+        const dyRow = k.let("dy_row", affine(dy0, [r, g.ow * pixel]));
         k.for("ox", 0, g.ow, (ox) => {
           const xAt = affine(xRow, [ox, g.sw * g.c]);
           const xs = Array.from({ length: vectors }, (_, j) =>
             k.let("xv", k.load(b.rows, add(xAt, j * lanes), type)),
           );
           acc.forEach((sums, i) => {
-            const d = k.let("d", k.loadGroup(b.dy, affine(dyRow, [ox, g.n], i), type));
+            const d = k.let("d", k.loadGroup(b.dy, affine(dyRow, [ox, pixel], i), type));
             sums.forEach((sum, j) => k.set(sum, fma(d, xs[j]!, sum)));
           });
         });

@@ -3,7 +3,7 @@ import type { Graph, Value } from "../../graph/graph.ts";
 import { Net } from "../net.ts";
 import type { ModelOptions } from "./options.ts";
 
-/** 77,850 weights before normalisation; 12.5 million multiply-accumulates a picture. */
+/** 77,946 weights, 480 of them of normalisations; 12.5 million multiply-accumulates a picture. */
 export function resnet8({ batch = 1, classes = 10, seed = 1 }: ModelOptions = {}): Graph {
   const net = new Net("resnet8", { seed });
   const x = net.input("image", [batch, 32, 32, 3]);

@@ -1,0 +1,82 @@
+/** @file What the experiments with training share: epochs, accuracy, JSON lines. */
+import { appendFileSync } from "node:fs";
+import type { Graph } from "../../src/graph/graph.ts";
+import { nativeEngine } from "../../src/native/index.ts";
+import { cleanGraph, compile } from "../../src/pipeline.ts";
+import { createSession } from "../../src/runtime/session.ts";
+import { tensorOf } from "../../src/tensor/tensor.ts";
+import type { BatchSource } from "../../src/train/batches.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
+import { evaluationBatches } from "../../src/train/data/source.ts";
+import { type TrainingEngine, wasmEngine } from "../../src/train/engine.ts";
+import type { Schedule } from "../../src/train/schedules.ts";
+import type { Trainer } from "../../src/train/trainer.ts";
+import { UserError } from "../../src/util/errors.ts";
+
+/** Writes each line to standard output, and to the file where one is given. */
+export const lineWriter =
+  (file?: string) =>
+  (line: object): void => {
+    const text = JSON.stringify(line);
+    console.log(text);
+    if (file !== undefined) appendFileSync(file, `${text}\n`);
+  };
+
+export const engineNamed = async (name: string): Promise<TrainingEngine> =>
+  name === "native" ? await nativeEngine() : wasmEngine;
+
+export const rounded = (x: number, digits: number): number => Number(x.toFixed(digits));
+
+/** Tenths of seconds since a time of `performance.now`. */
+export const secondsSince = (since: number): number =>
+  rounded((performance.now() - since) / 1000, 1);
+
+export interface Evaluation {
+  readonly batch: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly threads: number;
+}
+
+/** Share of the pictures whose largest output is their class, in per cent. */
+export async function accuracy(
+  model: Graph,
+  set: PictureSet,
+  { batch, mean, std, threads }: Evaluation,
+): Promise<number> {
+  const session = await createSession(compile(cleanGraph(model)).program, { threads });
+  const { type } = model.values.get(model.inputs[0]!)!;
+  let right = 0;
+  const source = evaluationBatches(set, { batch, mean, std });
+  for (let i = 0; i < source.batchesPerEpoch; i++) {
+    const { feeds, labels } = await source.batch(i);
+    const image = feeds["image"] as Float32Array;
+    const logits = session.run([tensorOf("f32", type.shape, image)])[0]!.data as Float32Array;
+    labels.forEach((label, j) => {
+      const row = logits.subarray(j * set.classes, (j + 1) * set.classes);
+      if (row.indexOf(Math.max(...row)) === label) right++;
+    });
+  }
+  session.close();
+  return (100 * right) / set.count;
+}
+
+/** The mean loss of the steps from `first` on. Throws UserError as soon as it is no number. */
+export async function trainSteps(
+  trainer: Trainer,
+  batches: BatchSource,
+  schedule: Schedule,
+  first: number,
+  count: number,
+): Promise<number> {
+  let loss = 0;
+  for (let n = first; n < first + count; n++) {
+    const { feeds } = await batches.batch(n);
+    loss += trainer.step(feeds, schedule(n)).loss / count;
+    if (Number.isFinite(loss)) continue;
+    throw new UserError("E_DATA", `step ${n}: the loss is ${loss}`, {
+      hint: `try a lower learning rate than ${schedule(n)}`,
+    });
+  }
+  return loss;
+}

@@ -1,0 +1,251 @@
+/** @file Loads and checks the configuration of `tersor train`, with flags over it. */
+import { dirname, resolve } from "node:path";
+import type { TrainConfig } from "../src/train/config.ts";
+import { UserError } from "../src/util/errors.ts";
+import {
+  above,
+  atLeast,
+  between,
+  byName,
+  either,
+  flag,
+  list,
+  object,
+  oneOf,
+  type Rule,
+  text,
+  variants,
+  whole,
+} from "./check.ts";
+import { readConfigFile } from "./config.ts";
+import type { CommonOptions } from "./io.ts";
+import { BUILDERS } from "./train-models.ts";
+
+export interface TrainFlags extends CommonOptions {
+  readonly epochs?: number;
+  readonly threads?: number;
+  readonly engine?: "wasm" | "native";
+  readonly out?: string;
+  readonly resume?: boolean;
+  readonly fresh?: boolean;
+}
+
+/** A checked configuration: paths absolute, what has a default filled in. */
+export type TrainSettings = TrainConfig &
+  Required<Pick<TrainConfig, "loss" | "optimizer" | "seed" | "threads" | "engine" | "out">>;
+
+const isFunction = (v: unknown): boolean => typeof v === "function";
+const has = (key: string) => (v: unknown) => typeof v === "object" && v !== null && key in v;
+
+const builder: Rule = (value, key) => {
+  const { build } = value as { readonly build: unknown };
+  oneOf(...Object.keys(BUILDERS))(build, `${key}.build`);
+  const { options, needed } = BUILDERS[build as string]!;
+  const fields = { build: text, ...Object.fromEntries(options.map((o) => [o, whole(1)])) };
+  object(fields, needed)(value, key);
+};
+
+const modelFile = object(
+  {
+    file: text,
+    freeze: list(text),
+    shapes: byName(list(whole(1))),
+    batchNorm: oneOf("batch", "frozen"),
+  },
+  ["file"],
+);
+
+const model: Rule = either(
+  isFunction,
+  () => {},
+  either(has("file"), modelFile, either(has("build"), builder, object({ build: text }, ["build"]))),
+);
+
+const preprocess = object({
+  resize: oneOf("stretch", "fit-height"),
+  channelOrder: oneOf("rgb", "bgr"),
+  layout: oneOf("nchw", "nhwc"),
+  scale: atLeast(Number.NEGATIVE_INFINITY),
+  mean: either(Array.isArray, list(atLeast(-1e30)), atLeast(-1e30)),
+  std: either(Array.isArray, list(above(0)), above(0)),
+  dtype: text,
+  quantScale: above(0),
+  zeroPoint: atLeast(-1e9),
+});
+
+const data = object(
+  {
+    train: text,
+    eval: text,
+    column: text,
+    labelColumn: either(
+      (v) => v === null,
+      () => {},
+      text,
+    ),
+    rows: whole(1),
+    evalRows: whole(1),
+    batch: whole(1),
+    workers: whole(0),
+    classes: whole(2),
+    size: list(whole(1), 2),
+    channels: oneOf(1, 3),
+    mean: list(between(-10, 10)),
+    std: list(above(0)),
+    length: whole(1),
+    shape: list(whole(1)),
+    preprocess,
+    augment: object({
+      shift: whole(0),
+      mirror: flag,
+      cutout: whole(0),
+      timeShift: whole(0),
+      gain: between(0, 120),
+      noise: atLeast(0),
+      mixup: atLeast(0),
+    }),
+  },
+  ["train", "batch"],
+);
+
+const smoothing = between(0, 1);
+
+const loss = variants({
+  "cross-entropy": object({ kind: text, smoothing }),
+  mse: object({ kind: text, target: oneOf("classes", "input") }),
+  distillation: object(
+    {
+      kind: text,
+      teacher: text,
+      temperature: above(0),
+      alpha: between(0, 1),
+      beta: atLeast(0),
+      points: list(
+        either(
+          (v) => typeof v === "string",
+          text,
+          object({ student: text, teacher: text }, ["student", "teacher"]),
+        ),
+      ),
+      hint: atLeast(0),
+      smoothing,
+    },
+    ["teacher"],
+  ),
+});
+
+const share = between(0, 1);
+const anyOptimizer = {
+  kind: text,
+  decay: either((v) => typeof v === "number", atLeast(0), byName(atLeast(0))),
+  clipNorm: above(0),
+  clipValue: above(0),
+  average: between(0, 1),
+};
+const withMomentum = object({ ...anyOptimizer, momentum: share });
+const adaptive = object({ ...anyOptimizer, beta1: share, beta2: share, epsilon: above(0) });
+const optimizer = variants({
+  sgd: object(anyOptimizer),
+  momentum: withMomentum,
+  nesterov: withMomentum,
+  adam: adaptive,
+  adamw: adaptive,
+});
+
+const timed = { kind: text, rate: above(0), warmUp: atLeast(0) };
+const schedule = variants({
+  constant: object(timed, ["rate"]),
+  step: object({ ...timed, milestones: list(above(0)), factor: above(0) }, ["rate", "milestones"]),
+  cosine: object({ ...timed, last: atLeast(0) }, ["rate"]),
+  "one-cycle": object({ ...timed, rising: between(0, 1) }, ["rate"]),
+});
+
+const config = object(
+  {
+    model,
+    data,
+    loss,
+    optimizer,
+    schedule,
+    epochs: above(0),
+    seed: whole(0),
+    threads: whole(1),
+    engine: oneOf("wasm", "native"),
+    evaluate: object({
+      every: above(0),
+      metric: oneOf("accuracy", "mse"),
+      keep: oneOf("best", "last"),
+    }),
+    earlyStopping: object({ patience: whole(1), minDelta: atLeast(0) }, ["patience"]),
+    checkpoint: object({ every: whole(1), keep: whole(1) }),
+    log: object({ every: whole(1) }),
+    out: text,
+  },
+  ["model", "data", "schedule", "epochs"],
+);
+
+/** Throws UserError E_CONFIG that names the key, what was expected and what is there. */
+export function checkTrainConfig(value: unknown, where: string): TrainConfig {
+  try {
+    if (value === undefined) {
+      throw new UserError("E_CONFIG", "exports no configuration", {
+        hint: "write export default { … }",
+      });
+    }
+    config(value, "");
+    together(value as TrainConfig);
+    return value as TrainConfig;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const { code, message, hint } = error;
+    throw new UserError(code, message, { where, ...(hint !== undefined && { hint }) });
+  }
+}
+
+/** What keys must say together. */
+function together({ data: d, evaluate, earlyStopping, loss: l }: TrainConfig): void {
+  const missing = (key: string, why: string): never => {
+    throw new UserError("E_CONFIG", `${key}: missing`, { hint: why });
+  };
+  if (d.eval === undefined && earlyStopping !== undefined) {
+    missing("data.eval", "earlyStopping needs data to evaluate with");
+  }
+  if (d.eval === undefined && evaluate !== undefined) {
+    missing("data.eval", "evaluate needs data to evaluate with");
+  }
+  if (l?.kind === "mse" && l.target === "input" && evaluate?.metric === "accuracy") {
+    throw new UserError("E_CONFIG", 'evaluate.metric: expected "mse", got "accuracy"', {
+      hint: "the loss compares with the input, not with classes",
+    });
+  }
+}
+
+/** The configuration at `path`, flags over it. */
+export async function loadTrainConfig(path: string, flags: TrainFlags): Promise<TrainSettings> {
+  const found = checkTrainConfig(await readConfigFile(path), path);
+  const beside = (p: string): string => resolve(dirname(path), p);
+  const out = flags.out ?? (found.out === undefined ? undefined : beside(found.out));
+  if (out === undefined) {
+    throw new UserError("E_CONFIG", "out: missing", {
+      where: path,
+      hint: "name a folder for results, there or with --out",
+    });
+  }
+  const { model: m, data: d, loss: l = { kind: "cross-entropy" } } = found;
+  return {
+    ...found,
+    model: typeof m === "object" && "file" in m ? { ...m, file: beside(m.file) } : m,
+    data: {
+      ...d,
+      train: beside(d.train),
+      ...(d.eval !== undefined && { eval: beside(d.eval) }),
+    },
+    loss: l.kind === "distillation" ? { ...l, teacher: beside(l.teacher) } : l,
+    optimizer: found.optimizer ?? { kind: "nesterov" },
+    epochs: flags.epochs ?? found.epochs,
+    seed: flags.seed ?? found.seed ?? 1,
+    threads: flags.threads ?? found.threads ?? 1,
+    engine: flags.engine ?? found.engine ?? "wasm",
+    out,
+  };
+}

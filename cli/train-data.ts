@@ -1,0 +1,130 @@
+/** @file From the settings of a training run to batches. */
+import { openSource, type SourceOptions } from "../src/data/node.ts";
+import type { BatchSource } from "../src/train/batches.ts";
+import type { DataConfig } from "../src/train/config.ts";
+import type { BatchOptions, EvaluationOptions } from "../src/train/data/maker.ts";
+import { type ReadOptions, readSet } from "../src/train/data/read.ts";
+import type { ExampleSet } from "../src/train/data/sets.ts";
+import { evaluationBatches } from "../src/train/data/source.ts";
+import { prefetchedBatches } from "../src/train/node/prefetch.ts";
+import { UserError } from "../src/util/errors.ts";
+import { hashBytes } from "../src/util/math.ts";
+import type { TrainSettings } from "./train-config.ts";
+
+export interface TrainSets {
+  readonly train: ExampleSet;
+  readonly evaluation: ExampleSet | null;
+}
+
+/** The entries that are set. */
+function given<T extends object>(entries: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const set = Object.entries(entries).filter(([, v]) => v !== undefined);
+  return Object.fromEntries(set) as { [K in keyof T]: Exclude<T[K], undefined> };
+}
+
+async function readPart(
+  path: string,
+  count: number | undefined,
+  data: DataConfig,
+  onProgress: (text: string) => void,
+): Promise<ExampleSet> {
+  const { column, labelColumn, size, channels, classes, shape, preprocess } = data;
+  const source = await openSource(path, given({ column, labelColumn }) as SourceOptions);
+  const rows =
+    count === undefined
+      ? undefined
+      : Array.from({ length: Math.min(count, source.size) }, (_, i) => i);
+  const options = given({ rows, size, channels, classes, shape, preprocess }) as ReadOptions;
+  return readSet(source, {
+    ...options,
+    onProgress: (done, total) => onProgress(`reading ${done}/${total}`),
+  });
+}
+
+/** Reads everything into memory. The classes of the evaluation are those of the training data. */
+export async function readSets(
+  { data }: TrainSettings,
+  onProgress: (text: string) => void,
+): Promise<TrainSets> {
+  const train = await readPart(data.train, data.rows, data, onProgress);
+  if (data.eval === undefined) return { train, evaluation: null };
+  const known = train.classes > 0 ? { classes: train.classes } : {};
+  const own = { ...data, ...known };
+  const evaluation = await readPart(data.eval, data.evalRows, own, onProgress);
+  return { train, evaluation };
+}
+
+/** Names the labels and the number of examples: what a resumed run must find again. */
+export const setIdentity = (set: ExampleSet | null): string =>
+  set === null
+    ? "none"
+    : `${set.count} examples, labels ${hashBytes(new Uint8Array(Int32Array.from(set.labels).buffer))}`;
+
+/** The model's input: its only one. */
+export interface InputPort {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+function kindOptions(set: ExampleSet, data: DataConfig): object {
+  const { augment = {}, mean, std, length } = data;
+  const { shift, mirror, cutout, timeShift, gain, noise } = augment;
+  const refuse = (keys: object, kind: string): void => {
+    const wrong = Object.keys(given(keys))[0];
+    if (wrong === undefined) return;
+    throw new UserError("E_CONFIG", `data.${wrong}: does not apply to ${kind}`, {
+      hint: "leave it out",
+    });
+  };
+  const ofPictures = { "augment.shift": shift, "augment.mirror": mirror, "augment.cutout": cutout };
+  const ofSounds = {
+    length,
+    "augment.timeShift": timeShift,
+    "augment.gain": gain,
+    "augment.noise": noise,
+  };
+  if ("pixels" in set) {
+    refuse(ofSounds, "pictures");
+    return given({ mean, std, shift, mirror, cutout });
+  }
+  refuse({ mean, std, ...ofPictures }, "samples" in set ? "sounds" : "arrays");
+  if (!("samples" in set)) {
+    refuse(ofSounds, "arrays");
+    return {};
+  }
+  if (length === undefined) {
+    throw new UserError("E_CONFIG", "data.length: missing", {
+      hint: "sounds need the number of samples of every row",
+    });
+  }
+  return given({ length, timeShift, gain, noise });
+}
+
+/** Shuffled, augmented batches, made ahead by worker threads. */
+export function trainBatches(
+  set: ExampleSet,
+  settings: TrainSettings,
+  input: InputPort,
+): BatchSource {
+  const { data, seed, loss } = settings;
+  const smoothing = "smoothing" in loss ? loss.smoothing : undefined;
+  const options = {
+    batch: data.batch,
+    seed,
+    input: input.name,
+    ...kindOptions(set, data),
+    ...given({ smoothing, mixup: data.augment?.mixup }),
+  } as BatchOptions;
+  return prefetchedBatches(set, options, { workers: data.workers ?? 1 });
+}
+
+/** All examples in order, as they are but normalised. */
+export function evalBatches(
+  set: ExampleSet,
+  { data }: TrainSettings,
+  input: InputPort,
+): BatchSource {
+  const { augment: _, ...plain } = data;
+  const options = { batch: data.batch, input: input.name, ...kindOptions(set, plain) };
+  return evaluationBatches(set, options as EvaluationOptions);
+}

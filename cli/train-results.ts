@@ -1,0 +1,32 @@
+/** @file What a finished training run writes: the model as ONNX and as an artefact. */
+import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
+import { cleanGraph, compile, toOnnx } from "../src/pipeline.ts";
+import { writeArtefact } from "../src/targets/wasm/artefact.ts";
+import { withBatch } from "../src/train/with-batch.ts";
+import { UserError } from "../src/util/errors.ts";
+import { writeFiles } from "./files.ts";
+import type { Io } from "./io.ts";
+
+/** The model for single rows; as it was trained where it depends on their number. */
+function forOneRow(model: Graph, io: Io): Graph {
+  try {
+    return withBatch(model, 1);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const [input] = model.inputs;
+    const shape =
+      input === undefined ? "" : ` ${nameOf(model, input)} [${typeOf(model, input).shape}]`;
+    io.note(`note: the model stays as it was trained,${shape}: ${error.message}`);
+    return model;
+  }
+}
+
+/** Writes model.onnx, model.wasm, model.js and model.d.ts; returns their paths by name. */
+export function writeResults(out: string, model: Graph, io: Io): Record<string, string> {
+  const single = forOneRow(model, io);
+  const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(single)]]);
+  const { program } = compile(cleanGraph(single));
+  for (const [name, content] of writeArtefact(program).files) files.set(name, content);
+  const paths = writeFiles(out, files);
+  return Object.fromEntries([...files.keys()].map((name, i) => [name, paths[i]!]));
+}

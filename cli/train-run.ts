@@ -1,0 +1,318 @@
+/** @file One run of `tersor train`, from its configuration to the written model. */
+import { join } from "node:path";
+import { nativeEngine } from "../src/native/index.ts";
+import { compile } from "../src/pipeline.ts";
+import { type Json, modelIdentity, type RunIdentity } from "../src/train/checkpoint.ts";
+import { wasmEngine } from "../src/train/engine.ts";
+import { evaluator } from "../src/train/evaluate.ts";
+import { type FitOptions, type FitResult, fit, type LoopState } from "../src/train/loop.ts";
+import { type FoundCheckpoint, saveCheckpoint } from "../src/train/node/checkpoints.ts";
+import { parametersOf } from "../src/train/parameters.ts";
+import { createTrainer, type Trainer } from "../src/train/trainer.ts";
+import { UserError } from "../src/util/errors.ts";
+import { VERSION } from "../src/version.ts";
+import { EXIT } from "./errors.ts";
+import { writeFiles } from "./files.ts";
+import { count } from "./format.ts";
+import type { Io } from "./io.ts";
+import { machineInfo } from "./measure.ts";
+import { openTarget } from "./target.ts";
+import { loadTrainConfig, type TrainFlags, type TrainSettings } from "./train-config.ts";
+import { evalBatches, readSets, setIdentity, type TrainSets, trainBatches } from "./train-data.ts";
+import { checkSameRun, claim, findStart, type RunFolder, runFolder } from "./train-folder.ts";
+import { openLog, type TrainLog } from "./train-log.ts";
+import { plotOf } from "./train-plot.ts";
+import { writeResults } from "./train-results.ts";
+import { inputOf, modelOf, type Setup, setUp } from "./train-setup.ts";
+import { epochLine, evaluationLine, metricText, progressLine } from "./train-view.ts";
+
+/** Trains to the end, or until a signal. */
+export async function runTraining(path: string, flags: TrainFlags, io: Io): Promise<void> {
+  const settings = await loadTrainConfig(path, flags);
+  const release = claim(settings.out);
+  const signals = listen();
+  try {
+    await new Run(settings, io, signals.signal).go(flags);
+  } finally {
+    signals.stop();
+    release();
+  }
+}
+
+/** Ctrl-C ends the run after the present step; a second time, at once. */
+function listen(): { readonly signal: AbortSignal; readonly stop: () => void } {
+  const abort = new AbortController();
+  const onSignal = (): void => {
+    if (abort.signal.aborted) process.exit(EXIT.stopped);
+    abort.abort();
+  };
+  process.on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal);
+  const stop = (): void => {
+    process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
+  };
+  return { signal: abort.signal, stop };
+}
+
+/** What decides the bits of the result. */
+function identityOf(settings: TrainSettings, setup: Setup, sets: TrainSets): RunIdentity {
+  const { data, loss, optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping } =
+    settings;
+  const { train: _t, eval: _e, workers: _w, ...ofData } = data;
+  const { model } = settings;
+  const decides = {
+    model: typeof model === "function" ? "a function" : { ...model, file: undefined },
+    ...{ data: ofData, loss: { ...loss, teacher: setup.teacher } },
+    ...{ optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping },
+    trainData: setIdentity(sets.train),
+    evalData: setIdentity(sets.evaluation),
+  };
+  const plain = JSON.parse(JSON.stringify(decides)) as Json;
+  return { settings: plain, ...modelIdentity(setup.model) };
+}
+
+const plotEveryMs = 4000;
+
+class Run {
+  private readonly settings: TrainSettings;
+  private readonly io: Io;
+  private readonly signal: AbortSignal;
+  private readonly folder: RunFolder;
+  private setup!: Setup;
+  private identity!: RunIdentity;
+  private log!: TrainLog;
+  private evaluated: string | null = null;
+  private plotted = 0;
+  private readonly begun = performance.now();
+
+  constructor(settings: TrainSettings, io: Io, signal: AbortSignal) {
+    this.settings = settings;
+    this.io = io;
+    this.signal = signal;
+    this.folder = runFolder(settings.out);
+  }
+
+  async go(flags: TrainFlags): Promise<void> {
+    const { settings, io } = this;
+    const start = findStart(this.folder, flags);
+    for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
+    const sets = await readSets(settings, (text) => io.progress(text));
+    const model = modelOf(settings, sets.train);
+    const input = inputOf(model, sets.train, settings);
+    const train = trainBatches(sets.train, settings, input);
+    try {
+      this.setup = setUp(settings, model, input, train.batchesPerEpoch);
+      this.identity = identityOf(settings, this.setup, sets);
+      if (start !== null) checkSameRun(start, this.identity);
+      if (start?.checkpoint.finished === true) {
+        this.alreadyDone(start);
+        return;
+      }
+      const evaluation =
+        sets.evaluation === null ? null : evalBatches(sets.evaluation, settings, input);
+      const engine = settings.engine === "native" ? await nativeEngine() : wasmEngine;
+      const { threads } = settings;
+      const trainer = await createTrainer(model, this.setup.step, this.setup.optimizer, {
+        threads,
+        engine,
+      });
+      try {
+        this.begin(start, trainer, sets, train.batchesPerEpoch);
+        const options = await this.options(trainer, train, evaluation, sets);
+        const from = start === null ? {} : { from: start.checkpoint.loop };
+        this.end(await this.fit({ ...options, ...from }));
+      } finally {
+        trainer.close();
+      }
+    } finally {
+      await train.close();
+    }
+  }
+
+  private alreadyDone({ checkpoint }: FoundCheckpoint): void {
+    const { best, step } = checkpoint.loop.progress;
+    const value = best === null ? "" : `, best ${metricText(best.value, this.setup.metric)}`;
+    this.io.object({ finished: true, step, best, out: this.folder.out });
+    this.io.print(
+      `this run is finished: step ${step}${value}; results are in ${this.folder.out}; --fresh starts anew`,
+    );
+  }
+
+  private begin(
+    start: FoundCheckpoint | null,
+    trainer: Trainer,
+    { train, evaluation }: TrainSets,
+    perEpoch: number,
+  ): void {
+    const { settings, setup, io } = this;
+    const step = start?.checkpoint.loop.progress.step ?? null;
+    this.log = openLog(this.folder.log, step);
+    const { model } = setup;
+    const learned = [...parametersOf(model).keys()];
+    const parameters = learned.reduce((n, v) => n + model.constants.get(v)!.data.length, 0);
+    if (this.log.records.length === 0) {
+      this.log.append({
+        ...{ kind: "settings", step: 0, tersor: VERSION, model: model.name, parameters },
+        ...{ engine: trainer.engine, threads: trainer.threads, machine: machineInfo() },
+        ...{ stepsPerEpoch: perEpoch, steps: setup.steps, settings: this.identity.settings },
+      });
+    }
+    const rows = evaluation === null ? "" : `, ${count(evaluation.count)} to evaluate`;
+    io.print(
+      `${model.name}: ${count(parameters)} parameters, ${count(train.count)} examples${rows}; ${trainer.engine}, ${trainer.threads} thread${trainer.threads === 1 ? "" : "s"}`,
+    );
+    if (start !== null) {
+      this.log.append({ kind: "resume", step: step! });
+      io.print(`going on from step ${step} of ${setup.steps} (${start.path})`);
+    }
+    io.print(`watch ${join(settings.out, "plot.html")}`);
+    this.plot("Starting.", true);
+  }
+
+  private async options(
+    trainer: Trainer,
+    train: FitOptions["train"],
+    evaluation: FitOptions["train"] | null,
+    sets: TrainSets,
+  ): Promise<FitOptions> {
+    const { setup, settings } = this;
+    const { evaluate = {}, earlyStopping, checkpoint = {} } = settings;
+    const perEpoch = train.batchesPerEpoch;
+    const target = await openTarget(settings.engine);
+    const how = evaluation !== null && {
+      evaluation: {
+        evaluator: evaluator(evaluation, {
+          metric: setup.metric,
+          ...(setup.target !== undefined && { target: setup.target }),
+          count: sets.evaluation!.count,
+          open: (graph) =>
+            target.open(compile(graph, { caps: target.caps }).program, settings.threads),
+        }),
+        every: Math.max(1, Math.round((evaluate.every ?? 1) * perEpoch)),
+        ...earlyStopping,
+      },
+    };
+    return {
+      ...{ trainer, train, step: setup.step, optimizer: setup.optimizer },
+      ...{ steps: setup.steps, schedule: setup.schedule, signal: this.signal },
+      ...how,
+      checkpoint: {
+        every: checkpoint.every ?? perEpoch,
+        save: (state) => void this.save(state, false),
+      },
+      ...this.hooks(),
+    };
+  }
+
+  private hooks(): Pick<FitOptions, "onStep" | "onEpoch" | "onEvaluation"> {
+    const { io, setup, settings } = this;
+    const every = settings.log?.every ?? Math.max(1, Math.round(setup.steps / 400));
+    return {
+      onStep: (r) => {
+        if (r.step % every === 0) {
+          const { step, epoch, loss, rate } = r;
+          this.log.append({ kind: "step", step, epoch, loss, rate });
+        }
+        const line = progressLine(r, settings.epochs, this.evaluated);
+        io.progress(line);
+        if (performance.now() - this.plotted > plotEveryMs) this.plot(`Running: ${line}`, true);
+      },
+      onEpoch: (r) => {
+        const { step, epoch, meanLoss, accuracy, rate, samplesPerSecond, seconds } = r;
+        this.log.append({
+          ...{ kind: "epoch", step, epoch, loss: meanLoss, accuracy, rate },
+          ...{ samplesPerSecond: Math.round(samplesPerSecond), seconds },
+        });
+        io.print(epochLine(r, settings.epochs));
+      },
+      onEvaluation: (r) => {
+        const { step, value, isBest, seconds } = r;
+        const { metric } = setup;
+        this.log.append({ kind: "evaluation", step, metric, value, isBest, seconds });
+        this.evaluated = metricText(value, metric);
+        io.print(evaluationLine(r, metric));
+      },
+    };
+  }
+
+  private save(loop: LoopState, finished: boolean): string {
+    const keep = this.settings.checkpoint?.keep ?? 2;
+    const checkpoint = { identity: this.identity, loop, finished };
+    return saveCheckpoint(this.folder.checkpoints, checkpoint, { keep });
+  }
+
+  private async fit(options: FitOptions): Promise<FitResult> {
+    try {
+      return await fit(options);
+    } catch (error) {
+      if (error instanceof UserError && error.code === "E_DIVERGED") {
+        const { message, hint } = error;
+        const step = Number(/^step (\d+)/.exec(message)?.[1] ?? 0);
+        this.log.append({ kind: "diverged", step, message, hint });
+        this.plot(`Stopped: ${message}; ${hint}.`, false);
+      }
+      throw error;
+    }
+  }
+
+  private end({ state, model, best }: FitResult): void {
+    const { io, folder, setup, settings } = this;
+    const { progress } = state;
+    const { step, ended, last } = progress;
+    if (ended === null) {
+      this.plot(`Stopped at step ${step} of ${setup.steps}.`, false);
+      io.print(
+        `stopped at step ${step} of ${setup.steps}; a checkpoint is saved; run the same command again to go on`,
+      );
+      process.exitCode = EXIT.stopped;
+      return;
+    }
+    const keep = settings.evaluate?.keep ?? (settings.earlyStopping ? "best" : "last");
+    const useBest = keep === "best" && best !== null;
+    const of = useBest ? progress.best : last;
+    const files = writeResults(folder.out, useBest ? best : model, io);
+    const seconds = (performance.now() - this.begun) / 1000;
+    const value = of?.value ?? null;
+    this.log.append({
+      kind: "end",
+      step,
+      ended,
+      written: keep,
+      value,
+      best: progress.best,
+      seconds,
+    });
+    const score = of === null ? "" : `, ${setup.metric} ${metricText(of.value, setup.metric)}`;
+    const early = ended === "early" ? " (early: evaluations got no better)" : "";
+    this.plot(`Finished at step ${step}${early}${score}.`, false);
+    this.save(state, true);
+    io.object({
+      ended,
+      step,
+      steps: setup.steps,
+      metric: setup.metric,
+      value,
+      best: progress.best,
+      seconds,
+      files,
+    });
+    io.print(`finished at step ${step}${early}; the ${keep} model${score}`);
+    for (const file of Object.values(files)) io.print(`wrote ${file}`);
+  }
+
+  /** A plot that cannot be written is no reason to stop. */
+  private plot(status: string, running: boolean): void {
+    this.plotted = performance.now();
+    const { name } = this.setup.model;
+    const { metric, steps } = this.setup;
+    const { records } = this.log;
+    try {
+      const page = plotOf({ name, metric, steps, records, status, running });
+      writeFiles(this.folder.out, new Map([["plot.html", page]]));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.io.note(`note: plot.html ${error.message}`);
+    }
+  }
+}

@@ -1,0 +1,228 @@
+/** @file From the settings of a training run to its model, step, optimiser and schedule. */
+import { Calc } from "../src/autodiff/calc.ts";
+import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
+import { openModel, readBytes } from "../src/node.ts";
+import { trainableGraph } from "../src/pipeline.ts";
+import type { ExampleSet } from "../src/train/data/sets.ts";
+import { distil } from "../src/train/distil.ts";
+import type { TrainingMetric } from "../src/train/evaluate.ts";
+import { crossEntropy, meanSquaredError } from "../src/train/losses.ts";
+import { logitsOf } from "../src/train/network.ts";
+import { adam, type Optimizer, sgd } from "../src/train/optimizers.ts";
+import { parametersOf } from "../src/train/parameters.ts";
+import {
+  constantRate,
+  cosineRate,
+  oneCycle,
+  type Schedule,
+  stepRate,
+  warmUp,
+} from "../src/train/schedules.ts";
+import { type LossInput, type TrainingStep, trainingStep } from "../src/train/step.ts";
+import { withBatch } from "../src/train/with-batch.ts";
+import { UserError } from "../src/util/errors.ts";
+import { hashBytes, product } from "../src/util/math.ts";
+import type { TrainSettings } from "./train-config.ts";
+import type { InputPort } from "./train-data.ts";
+import { BUILDERS } from "./train-models.ts";
+
+/** Whether a name fits one of the patterns, in which * stands for anything. */
+export function fitsPattern(pattern: string, name: string): boolean {
+  const parts = pattern.split("*").map((p) => p.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join(".*")}$`).test(name);
+}
+
+/** The model with the rows of a batch, before training. */
+export function modelOf(settings: TrainSettings, set: ExampleSet): Graph {
+  const { model, data, seed } = settings;
+  const { batch } = data;
+  const { classes } = set;
+  if (typeof model === "function") return checkedModel(model({ batch, classes, seed }));
+  if ("file" in model) {
+    const { graph } = openModel(model.file, model.shapes ? { shapes: model.shapes } : {});
+    return withBatch(trainableGraph(graph), batch);
+  }
+  const { build, ...sizes } = model;
+  return BUILDERS[build]!.build({ ...sizes, batch, classes: model.classes ?? classes, seed });
+}
+
+function checkedModel(graph: Graph): Graph {
+  if (Array.isArray(graph?.nodes) && graph.values instanceof Map) return graph;
+  throw new UserError("E_CONFIG", "model: the function gave no graph", {
+    hint: "return the Graph that Net.build or openModel gives",
+  });
+}
+
+/** The model's only input. Throws UserError when it has others, or does not fit the data. */
+export function inputOf(model: Graph, set: ExampleSet, settings: TrainSettings): InputPort {
+  const [first, ...others] = model.inputs;
+  if (first === undefined || others.length > 0) {
+    throw new UserError(
+      "E_MODEL",
+      `training feeds one input, ${model.name} has ${model.inputs.length}`,
+    );
+  }
+  const { shape } = typeOf(model, first);
+  const one = exampleShape(set, settings);
+  const rows = settings.data.batch;
+  if (shape[0] !== rows || product(shape.slice(1)) !== product(one)) {
+    throw new UserError(
+      "E_SHAPE",
+      `the data gives batches [${[rows, ...one]}], the model takes [${shape}]`,
+      {
+        where: nameOf(model, first),
+        hint: "see data.size, data.channels, data.shape and data.length",
+      },
+    );
+  }
+  return { name: nameOf(model, first), shape };
+}
+
+function exampleShape(set: ExampleSet, { data }: TrainSettings): readonly number[] {
+  if ("pixels" in set) return [set.height, set.width, set.channels];
+  return "samples" in set ? [data.length ?? 0] : set.shape;
+}
+
+/** What is minimised, how, and how fast. */
+export interface Setup {
+  readonly model: Graph;
+  readonly step: TrainingStep;
+  readonly optimizer: Optimizer;
+  readonly schedule: Schedule;
+  readonly steps: number;
+  readonly metric: TrainingMetric;
+  /** The feed that "mse" compares with; undefined: classes. */
+  readonly target: string | undefined;
+  /** Names the bytes of the teacher. */
+  readonly teacher: string;
+}
+
+type LossOf = (given: LossInput) => ReturnType<typeof crossEntropy>;
+
+function lossOf(settings: TrainSettings, input: InputPort): LossOf {
+  const { loss } = settings;
+  switch (loss.kind) {
+    case "distillation":
+      return distil({ ...loss, seed: settings.seed });
+    case "mse":
+      return ({ g, outputs, student, input: ask }) => {
+        const y = Object.values(outputs)[0]!;
+        const { shape } = g.typeOf(y);
+        if (loss.target !== "input") return meanSquaredError(g, y, ask("target", shape));
+        const x = student.at(student.graph.inputs[0]!);
+        return meanSquaredError(g, y, new Calc(g).reshape(x, sameCount(input, shape)));
+      };
+    case "cross-entropy":
+      return ({ g, student, input: ask }) => {
+        const logits = logitsOf(student);
+        return crossEntropy(g, logits, ask("target", g.typeOf(logits).shape));
+      };
+  }
+}
+
+function sameCount(input: InputPort, output: readonly number[]): readonly number[] {
+  if (product(input.shape) === product(output)) return output;
+  throw new UserError(
+    "E_SHAPE",
+    `the output [${output}] cannot be compared with the input [${input.shape}]`,
+    {
+      hint: 'loss.target "input" is for networks that give back what they get',
+    },
+  );
+}
+
+function optimizerOf({ optimizer: o }: TrainSettings): Optimizer {
+  const { momentum = 0.9 } = o;
+  const set = Object.entries(o).filter(([k]) => ["beta1", "beta2", "epsilon"].includes(k));
+  switch (o.kind) {
+    case "sgd":
+      return sgd({ momentum: 0 });
+    case "momentum":
+      return sgd({ momentum });
+    case "nesterov":
+      return sgd({ momentum, nesterov: true });
+    default:
+      return adam({ ...Object.fromEntries(set), decoupled: o.kind === "adamw" });
+  }
+}
+
+/** Times of the configuration are epochs. */
+export function scheduleOf(
+  { schedule: s }: TrainSettings,
+  perEpoch: number,
+  steps: number,
+): Schedule {
+  const warm = Math.round((s.warmUp ?? 0) * perEpoch);
+  const rest = Math.max(1, steps - warm);
+  const main = (): Schedule => {
+    switch (s.kind) {
+      case "constant":
+        return constantRate(s.rate);
+      case "cosine":
+        return cosineRate(s.rate, rest, s.last ?? 0);
+      case "one-cycle":
+        return oneCycle(s.rate, rest, s.rising ?? 0.3);
+      case "step": {
+        const at = (s.milestones ?? []).map((m) => Math.round(m * perEpoch) - warm);
+        return stepRate(s.rate, at, s.factor ?? 0.1);
+      }
+    }
+  };
+  return warm === 0 ? main() : warmUp(warm, main());
+}
+
+function decayOf({ optimizer: { decay = 0 } }: TrainSettings): number | ((name: string) => number) {
+  if (typeof decay === "number") return decay;
+  return (name) => Object.entries(decay).find(([p]) => fitsPattern(p, name))?.[1] ?? 0;
+}
+
+/** Which parameters learn; a pattern that fits none is a mistake. */
+function trainsOf(settings: TrainSettings, model: Graph): ((name: string) => boolean) | null {
+  const { model: from } = settings;
+  if (typeof from === "function" || !("file" in from) || from.freeze === undefined) return null;
+  const names = [...parametersOf(model).values()];
+  const { freeze } = from;
+  freeze.forEach((pattern, i) => {
+    if (names.some((n) => fitsPattern(pattern, n))) return;
+    throw new UserError("E_CONFIG", `model.freeze[${i}]: no parameter fits '${pattern}'`, {
+      hint: `there are ${names.slice(0, 12).join(", ")}${names.length > 12 ? ", ..." : ""}`,
+    });
+  });
+  return (name) => !freeze.some((p) => fitsPattern(p, name));
+}
+
+/** The step of a model. `perEpoch`: batches of an epoch. */
+export function setUp(
+  settings: TrainSettings,
+  model: Graph,
+  input: InputPort,
+  perEpoch: number,
+): Setup {
+  const { loss, optimizer: o, epochs, evaluate = {}, model: from } = settings;
+  const optimizer = optimizerOf(settings);
+  const trains = trainsOf(settings, model);
+  const frozen = typeof from === "object" && "file" in from ? from.batchNorm : undefined;
+  const step = trainingStep(model, {
+    optimizer,
+    loss: lossOf(settings, input),
+    decay: decayOf(settings),
+    ...(trains !== null && { trains }),
+    ...(frozen !== undefined && { batchNorm: frozen }),
+    ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
+    ...(o.clipValue !== undefined && { clipValue: o.clipValue }),
+    ...(o.average !== undefined && { average: o.average }),
+    ...(loss.kind === "distillation" && { teacher: openModel(loss.teacher).graph }),
+  });
+  const steps = Math.max(1, Math.round(epochs * perEpoch));
+  const byInput = loss.kind === "mse" && loss.target === "input";
+  return {
+    model,
+    step,
+    optimizer,
+    steps,
+    schedule: scheduleOf(settings, perEpoch, steps),
+    metric: evaluate.metric ?? (byInput ? "mse" : "accuracy"),
+    target: byInput ? input.name : undefined,
+    teacher: loss.kind === "distillation" ? hashBytes(readBytes(loss.teacher)) : "none",
+  };
+}
