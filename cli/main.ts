@@ -9,6 +9,7 @@ import { describeError, EXIT } from "./errors.ts";
 import { inspectCommand } from "./inspect.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { profileCommand } from "./profile.ts";
+import { pruneCommand } from "./prune.ts";
 import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
 
@@ -33,6 +34,7 @@ function program(): Command {
     compareCommand(),
     benchCommand(),
     profileCommand(),
+    pruneCommand(),
     trainCommand(),
   ]) {
     root.addCommand(command);

@@ -1,18 +1,25 @@
 /** @file What a graph costs, counted from its operators: docs/ir.md, "Cost". */
 import { isFloat } from "../tensor/dtype.ts";
-import { elementCount } from "../tensor/tensor.ts";
+import { byteSize, elementCount } from "../tensor/tensor.ts";
 import { expandComposites } from "./decompose.ts";
-import { type Graph, typeOf, type Value } from "./graph.ts";
+import { type Graph, type Node, typeOf, type Value } from "./graph.ts";
+
+/** Multiply-accumulates of one node; 0 for composite operators. */
+export const macsOfNode = (graph: Graph, node: Node): number => {
+  const ins = node.ins.map((v) => typeOf(graph, v));
+  const outs = node.outs.map((v) => typeOf(graph, v));
+  return node.op.cost?.(ins, node.attrs, outs).macs ?? 0;
+};
 
 /** Multiply-accumulates of one run, all rows of the batch. */
 export function macsOf(graph: Graph): number {
   const core = expandComposites(graph);
-  return core.nodes.reduce((sum, node) => {
-    const ins = node.ins.map((v) => typeOf(core, v));
-    const outs = node.outs.map((v) => typeOf(core, v));
-    return sum + (node.op.cost?.(ins, node.attrs, outs).macs ?? 0);
-  }, 0);
+  return core.nodes.reduce((sum, node) => sum + macsOfNode(core, node), 0);
 }
+
+/** Bytes of all constants. */
+export const constantBytes = (graph: Graph): number =>
+  [...graph.constants.values()].reduce((sum, t) => sum + byteSize(t.type), 0);
 
 /** Elements of constants that hold learned values: reals, quantised values, and operands of multiplying layers. */
 export function elementsOfWeights(graph: Graph): number {

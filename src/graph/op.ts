@@ -3,6 +3,7 @@ import type { Kernel } from "../kernel/ir.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Tensor, TensorType } from "../tensor/tensor.ts";
 import type { GraphBuilder, Value } from "./graph.ts";
+import type { AxisTies, Narrowed, Narrowing } from "./ties.ts";
 
 /** JSON-like attribute data; numbers may be infinite or NaN. */
 export type AttrValue =
@@ -78,6 +79,20 @@ export interface Op<A extends Attrs = Attrs> {
    * input and the output is carried unchanged; a letter on inputs only is reduced; null: none.
    */
   axes?(ins: readonly TensorType[], attrs: A): string | null;
+  /**
+   * Which indices of which axes are removed together, where `axes` does not say enough: parts of an axis, several
+   * indices at once. Axes in no tie cannot lose any. null: what `axes` says. `constant`: the operand, if constant.
+   */
+  ties?(
+    ins: readonly TensorType[],
+    attrs: A,
+    outs: readonly TensorType[],
+    constant: (position: number) => Tensor | undefined,
+  ): AxisTies | null;
+  /** What changes beside the shapes when indices that are tied have been removed; absent: nothing. */
+  narrow?(attrs: A, change: Narrowing): Narrowed<A>;
+  /** Sums products of its inputs over the axes they share and no result has. */
+  readonly contracts?: boolean;
   /** Naive and obviously right: the oracle. */
   eval?(ins: readonly Tensor[], attrs: A, outs: readonly TensorType[]): readonly Tensor[];
   cost?(ins: readonly TensorType[], attrs: A, outs: readonly TensorType[]): Cost;

@@ -6,6 +6,7 @@
 import { gradients } from "../autodiff/backward.ts";
 import { Calc, num } from "../autodiff/calc.ts";
 import { isFused, unfused } from "../autodiff/unfuse.ts";
+import type { Masks } from "../compress/sparsity/weights.ts";
 import { type Graph, GraphBuilder, isOp, type Node, type Value } from "../graph/graph.ts";
 import type { Op } from "../graph/op.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
@@ -16,6 +17,7 @@ import { elementCount, type Tensor, tensorType, zeros } from "../tensor/tensor.t
 import { UserError } from "../util/errors.ts";
 import { averaged, averageKeep, KEEP } from "./average.ts";
 import { type ClipOptions, clipped } from "./clip.ts";
+import { masked, maskedTensor, maskName, maskTensor } from "./masks.ts";
 import { type Network, outputsOf, valueNamed } from "./network.ts";
 import type { Optimizer } from "./optimizers.ts";
 import {
@@ -73,6 +75,8 @@ export interface StepOptions extends ClipOptions {
   readonly recompute?: "none" | "sqrt" | readonly string[];
   /** Follows the ranges of a model from `prepareQat` with the scheme "minmax"; default: they stay. */
   readonly observe?: ObserveOptions;
+  /** Weights that stay 0, by the names of parameters: state, which `withMasks` changes; default none. */
+  readonly masks?: Masks;
   /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
   readonly teacher?: Graph | TeacherOptions;
 }
@@ -119,6 +123,7 @@ class StepBuilder {
   private readonly parameters: ReadonlyMap<Value, string>;
   /** Trained parameters as values of the step. */
   private readonly trained = new Map<string, Value>();
+  private readonly masks = new Map<string, Value>();
   private readonly tags: ReadonlyMap<Value, ParameterTag>;
   /** What each state becomes. */
   private readonly next = new Map<string, Value>();
@@ -190,13 +195,25 @@ class StepBuilder {
     const { trains = () => true } = this.options;
     for (const [v, name] of this.parameters) {
       if (!trains(name)) continue;
-      this.map.set(v, this.addParameter(name, this.model.constants.get(v)!, v));
+      this.map.set(v, this.addMasked(name, this.model.constants.get(v)!, v));
     }
     if (this.trained.size === 0) {
       throw new UserError("E_ARGUMENT", `no parameter of ${this.model.name} is to be trained`, {
         hint: `the model has ${this.parameters.size} parameters; look at the names you froze`,
       });
     }
+  }
+
+  /** A parameter under its mask, if it has one, which lasts as it is. */
+  private addMasked(name: string, initial: Tensor, constant: Value): Value {
+    const mask = maskTensor(this.options.masks, name, initial);
+    if (mask === null) return this.addParameter(name, initial, constant);
+    const at = this.addParameter(name, maskedTensor(initial, mask), constant);
+    const own = this.g.input(maskName(name), mask.type);
+    this.state.push({ name: maskName(name), initial: mask });
+    this.masks.set(name, own);
+    this.keep(maskName(name), own);
+    return masked(this.g, at, own);
   }
 
   private addParameter(name: string, initial: Tensor, constant?: Value): Value {
@@ -328,7 +345,7 @@ class StepBuilder {
       state: Object.fromEntries(slots),
       scalars,
     });
-    this.keep(name, next.parameter);
+    this.keep(name, masked(this.g, next.parameter, this.masks.get(name)));
     for (const slot of optimizer.slots) this.keep(`${name}:${slot}`, next.state[slot]!);
   }
 

@@ -3,7 +3,9 @@
  * Weights are [I, O/g, k…] (nchw) or [I, k…, O/g] (nhwc). Source: ONNX ConvTranspose, TensorFlow
  * Lite TRANSPOSE_CONV.
  */
+
 import { type Activation, defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
+import { type AxisTies, resultPort, sameIndex } from "../../graph/ties.ts";
 import { add, affine, binary, constant, fma, KernelBuilder, sub } from "../../kernel/build.ts";
 import type { Expr, Kernel } from "../../kernel/ir.ts";
 import {
@@ -290,11 +292,24 @@ const samples: readonly Sample<ConvTransposeAttrs>[] = [
   },
 ];
 
+/** Channels, where groups do not divide them. */
+function channelTies(ins: readonly TensorType[], attrs: ConvTransposeAttrs): AxisTies {
+  const [x, w] = ins as [TensorType, TensorType];
+  const c = channelAxis(attrs.layout, x.shape.length);
+  const rows = sameIndex(x.shape[0]!, [0, 0], [resultPort(0), 0]);
+  if (attrs.groups > 1) return { all: [rows] };
+  const bias = ins.length > 2 ? [[2, 0] as const] : [];
+  const outputs = sameIndex(w.shape[c]!, [1, c], ...bias, [resultPort(0), c]);
+  return { all: [rows, sameIndex(w.shape[0]!, [0, c], [1, 0]), outputs] };
+}
+
 export const convTranspose = defineOp<ConvTransposeAttrs>({
   name: "conv_transpose",
   parameters: [1, 2],
   quant: "float",
   infer: inferConvTranspose,
+  contracts: true,
+  ties: channelTies,
   eval: evalConvTranspose,
   cost: (ins, attrs) => {
     const [x, w] = [ins[0]!.shape, ins[1]!.shape];

@@ -3,7 +3,9 @@
  * quantised (docs/ir.md, "Integer convolution"), with fused bias, residual and activation. Source:
  * ONNX Conv, QLinearConv; TensorFlow Lite CONV_2D, DEPTHWISE_CONV_2D.
  */
+
 import { defineOp } from "../../graph/op.ts";
+import { type AxisTies, resultPort, sameIndex } from "../../graph/ties.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
 import { checkCount, checkShape } from "./access.ts";
@@ -99,12 +101,51 @@ function convAxes(ins: readonly TensorType[], attrs: ConvAttrs): string | null {
   return `${[input, weight, "o", output].slice(0, ins.length).join(",")}->${output}`;
 }
 
+/**
+ * Channels of grouped convolutions: one at the same place of every group, so that groups stay equal. Where each
+ * group has one input, the input goes with its outputs.
+ */
+function groupTies(ins: readonly TensorType[], attrs: ConvAttrs): AxisTies | null {
+  const { layout, groups } = attrs;
+  if (groups === 1) return null;
+  const [x, w] = ins as [TensorType, TensorType];
+  const c = channelAxis(layout, x.shape.length);
+  const perGroup = w.shape[c]!;
+  const each = w.shape[0]! / groups;
+  const single = perGroup === 1;
+  const outUnit = Array.from({ length: w.shape[0]! }, (_, o) =>
+    single ? Math.floor(o / each) : o % each,
+  );
+  const inUnit = Array.from({ length: x.shape[c]! }, (_, i) => (single ? i : i % perGroup));
+  const input = { port: 0, axis: c, unit: inUnit };
+  const outputs = [
+    { port: 1, axis: 0, unit: outUnit },
+    ...(ins.length > 2 ? [{ port: 2, axis: 0, unit: outUnit }] : []),
+    ...(ins.length > 3 ? [{ port: 3, axis: c, unit: outUnit }] : []),
+    { port: resultPort(0), axis: c, unit: outUnit },
+  ];
+  const batch = [...(ins.length > 3 ? [[3, 0] as const] : []), [0, 0] as const];
+  const rows = sameIndex(x.shape[0]!, ...batch, [resultPort(0), 0]);
+  if (single) return { all: [rows, [input, ...outputs]] };
+  const weight = { port: 1, axis: c, unit: inUnit.slice(0, perGroup) };
+  return { all: [rows, [input, weight], outputs] };
+}
+
 export const conv = defineOp<ConvAttrs>({
   name: "conv",
   parameters: [1, 2],
   quant: "integer",
   infer: inferConv,
   axes: convAxes,
+  contracts: true,
+  ties: groupTies,
+  narrow: (attrs, { kept }) => {
+    if (attrs.groups === 1) return { attrs };
+    const rank = attrs.stride.length + 2;
+    const c = channelAxis(attrs.layout, rank);
+    const weight = kept(1, c).length;
+    return { attrs: { ...attrs, groups: kept(0, c).length / weight } };
+  },
   eval: evalConv,
   cost: (ins, attrs, outs) => {
     const w = ins[1]!.shape;

@@ -2,7 +2,9 @@
  * @file Each channel of each sample brought to mean 0 and variance 1, then scaled and shifted.
  * Source: ONNX InstanceNormalization.
  */
+
 import { defineOp, type OutQuant, type Sample } from "../../graph/op.ts";
+import { resultPort, sameIndex } from "../../graph/ties.ts";
 import { add, affine, KernelBuilder, mul } from "../../kernel/build.ts";
 import type { Expr, Kernel } from "../../kernel/ir.ts";
 import { strides } from "../../tensor/shape.ts";
@@ -135,6 +137,12 @@ export const instanceNorm = defineOp<InstanceNormAttrs>({
   parameters: [1, 2],
   quant: "float",
   infer: inferInstanceNorm,
+  ties: ([x], { layout }) => {
+    const c = channelAxis(layout, x!.shape.length);
+    const y = resultPort(0);
+    const channels = sameIndex(x!.shape[c]!, [0, c], [1, 0], [2, 0], [y, c]);
+    return { all: [sameIndex(x!.shape[0]!, [0, 0], [y, 0]), channels] };
+  },
   eval: evalInstanceNorm,
   lower: lowerInstanceNorm,
   permute: (attrs, perm) => {

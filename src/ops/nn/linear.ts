@@ -116,6 +116,7 @@ export const linear = defineOp<LinearAttrs>({
     const lead = "abcdefgh".slice(0, ins[0]!.shape.length - 1);
     return `${[`${lead}k`, "nk", "n"].slice(0, ins.length).join(",")}->${lead}n`;
   },
+  contracts: true,
   eval: evalLinear,
   cost: (ins) => ({ macs: product(ins[0]!.shape) * ins[1]!.shape[0]! }),
   lower: lowerLinear,

@@ -237,6 +237,7 @@ export const matmul = defineOp<MatmulAttrs>({
   quant: "integer",
   infer: inferMatmul,
   axes: matmulAxes,
+  contracts: true,
   eval: evalMatmul,
   cost: (ins, attrs, outs) => ({
     macs: product(outs[0]!.shape) * matmulPlan(ins[0]!.shape, ins[1]!.shape, attrs)!.k,

@@ -144,6 +144,8 @@ export const maxPoolIndices = defineOp<MaxPoolIndicesAttrs>({
     const axes = poolAxes(ins, attrs);
     return `${axes},${axes.split("->")[1]}`;
   },
+  // The indices count over all channels.
+  ties: () => ({ all: [] }),
   eval: evalMaxPoolIndices,
   lower: lowerMaxPoolIndices,
   // The order of the spatial axes is part of the indices' meaning.

@@ -2,7 +2,9 @@
  * @file layer_norm and rms_norm: normalisation of everything from one axis on, then an optional
  * scale (gamma) and shift (beta) of that shape. Source: ONNX LayerNormalization, RMSNormalization.
  */
+
 import { defineOp, type Op, type OutQuant, type Sample } from "../../graph/op.ts";
+import { resultPort, sameIndex } from "../../graph/ties.ts";
 import { add, affine, KernelBuilder, mul } from "../../kernel/build.ts";
 import type { Kernel } from "../../kernel/ir.ts";
 import {
@@ -109,6 +111,9 @@ function rowNorm(
 ): Op<RowNormAttrs> {
   return defineOp<RowNormAttrs>({
     name,
+    ties: ([x], { axis }) => ({
+      all: x!.shape.slice(0, axis).map((n, i) => sameIndex(n, [0, i], [resultPort(0), i])),
+    }),
     parameters: [1, 2],
     quant: "float",
     infer: (ins, { axis }) => inferRowNorm(ins, axis, most),

@@ -1,5 +1,7 @@
 /** @file concat: any number of tensors one after the other along an axis. */
+
 import { defineOp } from "../../graph/op.ts";
+import { type AxisTie, eachIndex, resultPort, sameIndex } from "../../graph/ties.ts";
 import { forEachIndex, offsetOf, strides } from "../../tensor/shape.ts";
 import { type Shape, sameShape, tensorType, zeros } from "../../tensor/tensor.ts";
 import { axesText, axisLabels, expectAxis, expectInputs, mover, refuse } from "./check.ts";
@@ -40,6 +42,19 @@ export const concat = defineOp<ConcatAttrs>({
     const labels = axisLabels("x", ins[0]!.shape.length);
     const sides = ins.map((_, i) => labels.with(axis, `in${i}`));
     return axesText(sides, [labels.with(axis, "out")]);
+  },
+  ties(ins, { axis }, [out]) {
+    const y = resultPort(0);
+    const all = out!.shape.flatMap((n, i): AxisTie[] =>
+      i === axis ? [] : [sameIndex(n, ...ins.map((_, port) => [port, i] as const), [y, i])],
+    );
+    let at = 0;
+    const parts = ins.map((t, port) => {
+      const first = at;
+      at += t.shape[axis]!;
+      return { port, axis, unit: eachIndex(t.shape[axis]!).map((i) => first + i) };
+    });
+    return { all: [...all, [...parts, { port: y, axis, unit: eachIndex(out!.shape[axis]!) }]] };
   },
   eval(ins, { axis }, [type]) {
     const out = zeros(type!);

@@ -1,5 +1,7 @@
 /** @file depth_to_space and space_to_depth: blocks of pixels become channels and back. */
+
 import { defineOp, type Op, type Sample } from "../../graph/op.ts";
+import { type AxisTies, eachIndex, resultPort, sameIndex } from "../../graph/ties.ts";
 import { forEachIndex, offsetOf, strides } from "../../tensor/shape.ts";
 import {
   type Shape,
@@ -113,6 +115,28 @@ function permuteLayout<A extends SpaceToDepthAttrs>(attrs: A, perm: readonly num
   return perm.join() === change ? { ...attrs, layout: to } : null;
 }
 
+/** The image's channels, each with those that hold its blocks; `shallow`: the port with fewer of them. */
+function blockTies(
+  shape: Shape,
+  { layout, block, mode }: SpaceToDepthAttrs & { readonly mode: "dcr" | "crd" },
+  shallow: -1 | 0,
+): AxisTies {
+  const axis = layout === "nchw" ? 1 : 3;
+  const n = shape[axis]!;
+  const deep = eachIndex(n * block * block).map((j) =>
+    mode === "dcr" ? j % n : Math.floor(j / (block * block)),
+  );
+  return {
+    all: [
+      sameIndex(shape[0]!, [0, 0], [resultPort(0), 0]),
+      [
+        { port: shallow, axis, unit: eachIndex(n) },
+        { port: -1 - shallow, axis, unit: deep },
+      ],
+    ],
+  };
+}
+
 const sample = <A extends SpaceToDepthAttrs>(
   dtype: TensorType["dtype"],
   shape: number[],
@@ -135,6 +159,7 @@ export const depthToSpace: Op<DepthToSpaceAttrs> = defineOp<DepthToSpaceAttrs>({
     return [tensorType(ins[0]!.dtype, shape)];
   },
   axes: () => null,
+  ties: (_, attrs, [y]) => blockTies(y!.shape, attrs, -1),
   eval: ([x], attrs, [type]) => [evalMove(x!, type!, depthToSpaceMove(x!.type.shape, attrs))],
   lower: (ins, attrs, outs) =>
     lowerMove("depth_to_space", ins, outs, depthToSpaceMove(ins[0]!.shape, attrs)),
@@ -160,6 +185,7 @@ export const spaceToDepth: Op<SpaceToDepthAttrs> = defineOp<SpaceToDepthAttrs>({
     return [tensorType(ins[0]!.dtype, shape)];
   },
   axes: () => null,
+  ties: ([x], attrs) => blockTies(x!.shape, { ...attrs, mode: "dcr" }, 0),
   eval: ([x], attrs, [type]) => [evalMove(x!, type!, spaceToDepthMove(x!.type.shape, attrs))],
   lower: (ins, attrs, outs) =>
     lowerMove("space_to_depth", ins, outs, spaceToDepthMove(ins[0]!.shape, attrs)),

@@ -1,5 +1,7 @@
 /** @file expand: repeats axes of extent 1 to a shape, as NumPy broadcasting does. */
+
 import { defineOp } from "../../graph/op.ts";
+import { resultPort } from "../../graph/ties.ts";
 import { broadcast, broadcastStrides, forEachIndex, offsetOf } from "../../tensor/shape.ts";
 import { sameShape, tensorType, zeros } from "../../tensor/tensor.ts";
 import { axesText, expectInputs, expectPerAxis, mover, permuted, refuse } from "./check.ts";
@@ -28,6 +30,9 @@ export const expand = defineOp<ExpandAttrs>({
     const result = shape.map((n, i) => (i >= skip && x!.shape[i - skip] === n ? `x${i}` : `y${i}`));
     return axesText([x!.shape.map((_, i) => `x${i + skip}`)], [result]);
   },
+  narrow: ({ shape }, { kept }) => ({
+    attrs: { shape: shape.map((_, i) => kept(resultPort(0), i).length) },
+  }),
   eval([x], _attrs, [type]) {
     const out = zeros(type!);
     const move = mover(out, x!);

@@ -1,7 +1,9 @@
 /** @file gather: slices of the data along an axis, chosen by an index tensor of any shape. */
+
 import { defineOp } from "../../graph/op.ts";
+import { type AxisTie, eachIndex, resultPort, sameIndex } from "../../graph/ties.ts";
 import { add, affine, mul } from "../../kernel/build.ts";
-import { elementCount, tensorType, zeros } from "../../tensor/tensor.ts";
+import { elementCount, tensorOf, tensorType, zeros } from "../../tensor/tensor.ts";
 import {
   axesText,
   axisLabels,
@@ -47,6 +49,33 @@ export const gather = defineOp<GatherAttrs>({
     const labels = axisLabels("x", x!.shape.length);
     const chosen = axisLabels("i", indices!.shape.length);
     return axesText([labels, chosen], [labels.toSpliced(axis, 1, ...chosen)]);
+  },
+  ties([x, indices], { axis }, _, constant) {
+    const chosen = constant(1);
+    const y = resultPort(0);
+    const rank = indices!.shape.length;
+    const whole = x!.shape.flatMap((n, i): AxisTie[] =>
+      i === axis ? [] : [sameIndex(n, [0, i], [y, i < axis ? i : i + rank - 1])],
+    );
+    if (chosen === undefined || rank !== 1) return { all: whole };
+    const n = x!.shape[axis]!;
+    const read = indexReader(chosen);
+    const unit = eachIndex(chosen.data.length).map((i) => read(i, n));
+    const all = [
+      { port: 0, axis, unit: eachIndex(n) },
+      { port: 1, axis: 0, unit },
+      { port: y, axis, unit },
+    ];
+    return { all: [...whole, all] };
+  },
+  narrow(attrs, { kept, size, constant }) {
+    const chosen = constant(1);
+    if (chosen === undefined || chosen.type.shape.length !== 1) return { attrs };
+    const { axis } = attrs;
+    const place = new Map(kept(0, axis).map((k, i) => [k, i]));
+    const read = indexReader(chosen);
+    const values = kept(1, 0).map((i) => place.get(read(i, size(0, axis)))!);
+    return { attrs, constants: { 1: tensorOf(chosen.type.dtype, [values.length], values) } };
   },
   eval([x, indices], { axis }, [type]) {
     const out = zeros(type!);

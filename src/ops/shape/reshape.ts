@@ -1,7 +1,10 @@
 /** @file reshape: the same elements in row-major order under another shape. */
+
 import { defineOp } from "../../graph/op.ts";
+import { resultPort } from "../../graph/ties.ts";
 import { elementCount, type Shape, tensorType, withType } from "../../tensor/tensor.ts";
 import { axesText, expectInputs, expectPerAxis, refuse } from "./check.ts";
+import { reshapeTies } from "./reshape-ties.ts";
 import { emitRun, movementKernel } from "./strided.ts";
 
 export interface ReshapeAttrs {
@@ -43,6 +46,10 @@ export const reshape = defineOp<ReshapeAttrs>({
     const labels = x!.shape.map((_, i) => `x${i}`);
     return elementCount(shape) === 0 ? null : axesText([labels], [resultLabels(x!.shape, shape)]);
   },
+  ties: ([x], { shape }) => reshapeTies(x!.shape, shape),
+  narrow: ({ shape }, { kept }) => ({
+    attrs: { shape: shape.map((_, i) => kept(resultPort(0), i).length) },
+  }),
   eval: ([x], _attrs, [out]) => [withType(x!, out!)],
   lower(types, _attrs, outTypes) {
     const { k, ins, outs } = movementKernel("reshape", types, outTypes);

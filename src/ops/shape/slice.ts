@@ -1,5 +1,7 @@
 /** @file slice: `size` elements of every axis, from `start` on, `step` apart. */
+
 import { defineOp } from "../../graph/op.ts";
+import { type AxisTie, eachIndex, resultPort } from "../../graph/ties.ts";
 import { forEachIndex, offsetOf, strides } from "../../tensor/shape.ts";
 import { tensorType, zeros } from "../../tensor/tensor.ts";
 import {
@@ -51,6 +53,21 @@ export const slice = defineOp<SliceAttrs>({
     const whole = (i: number): boolean => size[i] === x!.shape[i] && step[i] === 1;
     return axesText([labels], [relabel(labels, (i) => !whole(i))]);
   },
+  ties: ([x], { start, size, step }) => ({
+    all: x!.shape.flatMap((n, axis): AxisTie[] => {
+      if (step[axis] !== 1) return [];
+      const taken = eachIndex(size[axis]!).map((i) => start[axis]! + i);
+      const source = { port: 0, axis, unit: eachIndex(n) };
+      return [[source, { port: resultPort(0), axis, unit: taken }]];
+    }),
+  }),
+  narrow: ({ start, size, step }, { kept }) => ({
+    attrs: {
+      start: start.map((s, i) => (step[i] === 1 ? kept(0, i).findLastIndex((k) => k < s) + 1 : s)),
+      size: size.map((_, i) => kept(resultPort(0), i).length),
+      step,
+    },
+  }),
   eval([x], { start, step }, [type]) {
     const out = zeros(type!);
     const move = mover(out, x!);

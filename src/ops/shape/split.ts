@@ -1,5 +1,7 @@
 /** @file split: cuts a tensor along an axis into parts of given sizes, one result each. */
+
 import { defineOp } from "../../graph/op.ts";
+import { type AxisTie, eachIndex, resultPort, sameIndex } from "../../graph/ties.ts";
 import { forEachIndex, offsetOf, strides } from "../../tensor/shape.ts";
 import { tensorType, zeros } from "../../tensor/tensor.ts";
 import { axesText, axisLabels, expectAxis, expectInputs, mover, refuse } from "./check.ts";
@@ -40,6 +42,22 @@ export const split = defineOp<SplitAttrs>({
       sizes.map((_, i) => labels.with(axis, `out${i}`)),
     );
   },
+  ties([x], { axis, sizes }) {
+    const ports = sizes.map((_, i) => resultPort(i));
+    const all = x!.shape.flatMap((n, i): AxisTie[] =>
+      i === axis ? [] : [sameIndex(n, [0, i], ...ports.map((port) => [port, i] as const))],
+    );
+    const at = starts(sizes);
+    const parts = ports.map((port, i) => ({
+      port,
+      axis,
+      unit: eachIndex(sizes[i]!).map((k) => at[i]! + k),
+    }));
+    return { all: [...all, [{ port: 0, axis, unit: eachIndex(x!.shape[axis]!) }, ...parts]] };
+  },
+  narrow: ({ axis, sizes }, { kept }) => ({
+    attrs: { axis, sizes: sizes.map((_, i) => kept(resultPort(i), axis).length) },
+  }),
   eval([x], { axis, sizes }, types) {
     const step = strides(x!.type.shape);
     const at = starts(sizes);
