@@ -1,6 +1,7 @@
 /** @file `tersor prune`: a model with fewer channels or weights, without data. */
 import { gzipSync } from "node:zlib";
 import { Argument, Command } from "commander";
+import { unpackWeights } from "../src/compress/quantize/index.ts";
 import { constantBytes, macsOf } from "../src/graph/count.ts";
 import type { Graph } from "../src/graph/graph.ts";
 import { type CompileModelOptions, cleanGraph, compile, toOnnx } from "../src/pipeline.ts";
@@ -118,7 +119,8 @@ export function amountOf(
   const what = match[1]!.toLowerCase();
   const of = { macs: macsOf, bytes: constantBytes, latency: (g: Graph) => predictedMs(g, predict) };
   const whole = of[what as keyof typeof of];
-  const value = unit === "%" ? (x / 100) * whole(cleanGraph(graph)) : x * UNITS[unit!]!;
+  const value =
+    unit === "%" ? (x / 100) * whole(unpackWeights(cleanGraph(graph))) : x * UNITS[unit!]!;
   return what === "macs"
     ? { macs: value }
     : what === "bytes"

@@ -21,6 +21,25 @@ export {
   type RankRule,
 } from "./compress/factorise/index.ts";
 export {
+  type ChannelGroup,
+  type ChooseOptions,
+  channelGroups,
+  chooseChannels,
+  type Importance,
+  type Kept,
+  type LossCriterion,
+  type LossData,
+  lossImportance,
+  maskChannels,
+  normalised,
+  type PruneTarget,
+  prunableGroups,
+  removeChannels,
+  shufflesToGather,
+  type WeightCriterion,
+  weightImportance,
+} from "./compress/prune/index.ts";
+export {
   type CalibrationStats,
   collectStats,
   type LayerSensitivity,
@@ -34,6 +53,19 @@ export {
   storeWeights,
   unpackWeights,
 } from "./compress/quantize/index.ts";
+export {
+  applyMasks,
+  type GradualSchedule,
+  gradualSparsity,
+  isPruningStep,
+  type LayerWeights,
+  layerWeights,
+  type MagnitudeOptions,
+  type Masks,
+  magnitudeMasks,
+  nmMasks,
+  sparsityOf,
+} from "./compress/sparsity/index.ts";
 export { defineConfig, type TersorConfig } from "./config.ts";
 export { randomFeed } from "./feeds.ts";
 export { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";
@@ -81,6 +113,15 @@ export {
   toOnnx,
 } from "./pipeline.ts";
 export type { CompileResult } from "./plan/compile.ts";
+export {
+  type PruneAmount,
+  type PrunedLayer,
+  type PruneMethod,
+  type PruneOptions,
+  type PruneResult,
+  pruneMethod,
+  pruneModel,
+} from "./prune.ts";
 export { renderReport } from "./report/html.ts";
 export {
   createSession,

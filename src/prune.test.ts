@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { smallClassifier } from "../test/support/models.ts";
-import { loadModel } from "./pipeline.ts";
+import { storeWeights } from "./compress/quantize/index.ts";
+import type { Graph } from "./graph/graph.ts";
+import { cleanGraph, loadModel } from "./pipeline.ts";
 import { pruneMethod, pruneModel } from "./prune.ts";
+import { toNumbers } from "./tensor/tensor.ts";
 
 const { graph } = loadModel(smallClassifier());
 
@@ -42,4 +45,20 @@ test("what a method needs is said", () => {
   assert.throws(() => by("magnitude", { macs: 100 }), /pruned to a share/);
   assert.throws(() => by("bn", { ratio: 0.5 }), /batch normalisation/);
   assert.equal(pruneMethod("l3"), null);
+});
+
+test("weights stored in fewer bits are judged by what they stand for", () => {
+  const stored = storeWeights(cleanGraph(graph), "f16");
+  const want = by("l1", { ratio: 0.5 }).graph;
+  const got = pruneModel(stored, {
+    method: { kind: "channels", criterion: "l1" },
+    amount: { ratio: 0.5 },
+  }).graph;
+  const biggest = (g: Graph): number[] => {
+    const conv = g.nodes.find((n) => n.op.name === "conv")!;
+    return toNumbers(g.constants.get(conv.ins[1]!)!);
+  };
+  biggest(want).forEach((w, i) => {
+    assert.ok(Math.abs(w - biggest(got)[i]!) < 1e-3);
+  });
 });

@@ -13,6 +13,7 @@ import {
   type WeightCriterion,
   weightImportance,
 } from "./compress/prune/index.ts";
+import { unpackWeights } from "./compress/quantize/index.ts";
 import {
   applyMasks,
   layerWeights,
@@ -76,7 +77,7 @@ export interface PrunedLayer {
 
 export interface PruneResult {
   readonly graph: Graph;
-  /** The clean graph it was made from. */
+  /** The clean graph it was made from, weights in f32. */
   readonly original: Graph;
   readonly layers: readonly PrunedLayer[];
   readonly macs: readonly [before: number, after: number];
@@ -87,10 +88,13 @@ export interface PruneResult {
   readonly removed: number;
 }
 
+/** The clean graph; weights stored in fewer bits are f32, so that they can be judged. */
+const clean = (graph: Graph): Graph => unpackWeights(cleanGraph(graph));
+
 /** The clean graph with batch normalisations as they were, which their scales are judged by. */
 function withNorms(graph: Graph): Graph {
   const kept = cleanup.filter((pass) => pass.name !== "fold");
-  return runPasses(graph, kept);
+  return unpackWeights(runPasses(graph, kept));
 }
 
 /** Predicted milliseconds of an inference. */
@@ -121,7 +125,7 @@ function pruneChannels(graph: Graph, criterion: WeightCriterion, options: PruneO
       hint: "give a ratio, or a target of MACs, bytes or latency",
     });
   }
-  const source = shufflesToGather(criterion === "bn" ? withNorms(graph) : cleanGraph(graph));
+  const source = shufflesToGather(criterion === "bn" ? withNorms(graph) : clean(graph));
   const groups = prunableGroups(source);
   const importance = weightImportance(source, groups, criterion, { seed });
   const ranked = criterion === "random" ? importance : normalised(importance);
@@ -208,7 +212,7 @@ function layersOf(original: Graph, graph: Graph): PrunedLayer[] {
  */
 export function pruneModel(model: Graph, options: PruneOptions): PruneResult {
   const { method, compile: predict = {} } = options;
-  const original = cleanGraph(model);
+  const original = clean(model);
   const { graph, removed } =
     method.kind === "channels"
       ? pruneChannels(model, method.criterion, options)

@@ -56,6 +56,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
+export { maskName, withMasks } from "./masks.ts";
 export { type BlockType, blockType } from "./models/blocks.ts";
 export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";

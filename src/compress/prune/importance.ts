@@ -57,8 +57,17 @@ export function sumUnits(
   });
 }
 
-/** The mean of several numbers for each unit. */
-export function meanOf(lists: readonly Float64Array[], count: number): Float64Array {
+/** The mean of several numbers for each unit of a group. Throws UserError where there are none. */
+export function meanOf(
+  lists: readonly Float64Array[],
+  { name, count }: ChannelGroup,
+): Float64Array {
+  if (lists.length === 0) {
+    throw new UserError("E_UNSUPPORTED", "no constant weights make its channels", {
+      where: name,
+      hint: "if they are stored in fewer bits, unpack them first (unpackWeights)",
+    });
+  }
   const out = new Float64Array(count);
   for (const list of lists) for (let u = 0; u < count; u++) out[u]! += list[u]! / lists.length;
   return out;
@@ -76,7 +85,7 @@ function magnitudes(graph: Graph, group: ChannelGroup, power: 1 | 2): Float64Arr
       const of = power === 1 ? (at: number) => Math.abs(read(at)) : (at: number) => read(at) ** 2;
       return sumUnits(o, t.type.shape, of);
     });
-  return meanOf(lists, group.count);
+  return meanOf(lists, group);
 }
 
 /** Sums of the distances of each unit's weights from those of the other units. */
@@ -93,7 +102,7 @@ function distances(graph: Graph, group: ChannelGroup): Float64Array {
       });
       return distanceSums(rows);
     });
-  return meanOf(lists, group.count);
+  return meanOf(lists, group);
 }
 
 function distanceSums(rows: readonly Float64Array[]): Float64Array {
@@ -121,7 +130,7 @@ function scales(graph: Graph, group: ChannelGroup): Float64Array {
       return sumUnits(o, t.type.shape, (at) => Math.abs(read(at)));
     });
   if (lists.length === 0) return new Float64Array(group.count).fill(Number.POSITIVE_INFINITY);
-  return meanOf(lists, group.count);
+  return meanOf(lists, group);
 }
 
 export interface ImportanceOptions {

@@ -115,7 +115,7 @@ async function taylor(
         const [read, sum] = [numberReader(t), sums[at.get(v)!]!];
         return sumUnits(o, t.type.shape, (k) => Math.abs((read(k) * sum[k]!) / count));
       });
-      return [group.name, meanOf(lists, group.count)];
+      return [group.name, meanOf(lists, group)];
     }),
   );
 }
