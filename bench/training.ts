@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../cli/measure.ts";
@@ -11,10 +12,12 @@ import { openTarget, type Target } from "../cli/target.ts";
 import { gradients } from "../src/autodiff/backward.ts";
 import { Calc } from "../src/autodiff/calc.ts";
 import { type Graph, GraphBuilder } from "../src/graph/graph.ts";
+import { nativeEngine } from "../src/native/index.ts";
 import { conv } from "../src/ops/nn/conv.ts";
 import { compile } from "../src/pipeline.ts";
 import type { Session } from "../src/runtime/session.ts";
 import { tensorType } from "../src/tensor/tensor.ts";
+import { wasmEngine } from "../src/train/engine.ts";
 import { crossEntropy } from "../src/train/losses.ts";
 import { resnet8 } from "../src/train/models/resnet8.ts";
 import { sgd } from "../src/train/optimizers.ts";
@@ -24,6 +27,7 @@ import { UserError } from "../src/util/errors.ts";
 import { median } from "../src/util/math.ts";
 import { measureGemm } from "./gemm.ts";
 import { type ConvShape, jaxConv } from "./peers/jax.ts";
+import type { GemmFigure } from "./results.ts";
 
 const BATCH = 32;
 const ROUNDS = 9;
@@ -44,6 +48,11 @@ const CONVS: readonly ConvShape[] = [
   { batch: BATCH, side: 8, inputs: 64, outputs: 64, kernel: 3 },
 ];
 
+const THREADS = [1, 2] as const;
+
+const nameOf = (who: string, threads: number): string =>
+  `${who}, ${threads} thread${threads === 1 ? "" : "s"}`;
+
 /** Something that trains: the median milliseconds of a few steps. */
 interface Contender {
   readonly name: string;
@@ -58,12 +67,8 @@ async function tersor(target: Target, threads: number): Promise<Contender> {
     loss: ({ g, outputs, input }) =>
       crossEntropy(g, outputs["logits"]!, input("target", [BATCH, 10])),
   });
-  const engine =
-    target.name === "native" ? await (await import("../src/native/index.ts")).nativeEngine() : null;
-  const trainer = await createTrainer(model, step, sgd({ momentum: 0.9 }), {
-    threads,
-    ...(engine !== null && { engine }),
-  });
+  const engine = target.name === "native" ? await nativeEngine() : wasmEngine;
+  const trainer = await createTrainer(model, step, sgd({ momentum: 0.9 }), { threads, engine });
   const image = Float32Array.from({ length: BATCH * 32 * 32 * 3 }, (_, i) => Math.sin(i));
   const labels = Float32Array.from({ length: BATCH * 10 }, (_, i) => Number(i % 11 === 0));
   const run = (): number => {
@@ -73,7 +78,7 @@ async function tersor(target: Target, threads: number): Promise<Contender> {
   };
   for (let i = 0; i < 2 * STEPS; i++) run();
   return {
-    name: `tersor ${target.name}, ${threads} thread${threads === 1 ? "" : "s"}`,
+    name: nameOf(`tersor ${target.name}`, threads),
     measure: async () => median(Array.from({ length: STEPS }, run)),
     close: () => trainer.close(),
   };
@@ -96,9 +101,9 @@ async function pytorch(python: string): Promise<readonly Contender[]> {
     child.stdin!.write(`${threads} ${STEPS}\n`);
     return Number(await read());
   };
-  for (const threads of [1, 2]) await ask(threads);
-  return [1, 2].map((threads) => ({
-    name: `PyTorch ${version}, ${threads} thread${threads === 1 ? "" : "s"}`,
+  for (const threads of THREADS) await ask(threads);
+  return THREADS.map((threads) => ({
+    name: nameOf(`PyTorch ${version}`, threads),
     measure: () => ask(threads),
     close: () => child.stdin!.end(),
   }));
@@ -171,55 +176,68 @@ async function inTurns(all: readonly Contender[]): Promise<ReadonlyMap<string, n
   return new Map([...times].map(([name, list]) => [name, median(list)]));
 }
 
+const flops = (ms: number): number => STEP_FLOPS / ms / 1e6;
+
+/** Lines about one target: its share of the matrix kernel's rate, and what a second thread gives. */
+function targetText({ target, kernel }: GemmFigure, steps: ReadonlyMap<string, number>): string {
+  const [one, two] = [1, 2].map((threads) => steps.get(nameOf(`tersor ${target}`, threads))!);
+  const share = (100 * flops(one!)) / kernel.gflops;
+  return (
+    `${target}: the matrix kernel does ${kernel.gflops.toFixed(1)} GFLOP/s on one thread, the step ` +
+    `${share.toFixed(0)} % of that; two threads ${(one! / two!).toFixed(2)}x`
+  );
+}
+
+function peerText(steps: ReadonlyMap<string, number>, peer: string, threads: number): string {
+  const [ours, theirs] = [nameOf("tersor native", threads), nameOf(peer, threads)];
+  const [a, b] = [steps.get(ours), steps.get(theirs)];
+  return a === undefined || b === undefined ? "" : `${ours} over ${theirs}: ${(b / a).toFixed(2)}x`;
+}
+
+function convText({ shape, tersorMs, jaxMs }: ConvFigure): string {
+  const text = `${shape.side}x${shape.side}, ${shape.inputs} to ${shape.outputs} channels`;
+  const ratio = (jaxMs / tersorMs).toFixed(0);
+  return `${text.padEnd(28)} tersor ${tersorMs.toFixed(2)}  @jax-js/jax ${jaxMs.toFixed(1)}  ${ratio}x`;
+}
+
+async function main(python: string | undefined, out: string): Promise<void> {
+  const machine = machineInfo();
+  console.log(
+    `${machine.cpu}, Node ${machine.node}; ResNet-8, batch ${BATCH}, forward, backward and SGD update\n`,
+  );
+  const available = await targets();
+  const gemm = await measureGemm();
+  const contenders: Contender[] = [];
+  for (const target of available) {
+    for (const threads of THREADS) contenders.push(await tersor(target, threads));
+  }
+  const peers = python === undefined ? [] : await pytorch(python);
+  if (peers.length === 0) console.log("PyTorch left out: name an interpreter with --python\n");
+  const steps = await inTurns([...contenders, ...peers]);
+  for (const c of [...contenders, ...peers]) c.close();
+  for (const [name, ms] of steps) {
+    const rate = flops(ms).toFixed(1).padStart(6);
+    console.log(`${name.padEnd(32)} ${ms.toFixed(1).padStart(7)} ms ${rate} GFLOP/s`);
+  }
+  for (const figure of gemm) console.log(`\n${targetText(figure, steps)}`);
+  for (const [i, threads] of THREADS.entries()) {
+    const peer = peers[i]?.name.split(",")[0];
+    if (peer !== undefined) console.log(peerText(steps, peer, threads));
+  }
+  console.log("\nforward and both gradients of a convolution, one thread of WebAssembly, ms");
+  const convs: ConvFigure[] = [];
+  for (const shape of CONVS) {
+    const figure = await convFigure(shape, available[0]!);
+    convs.push(figure);
+    console.log(convText(figure));
+  }
+  mkdirSync(out, { recursive: true });
+  const report = { machine, steps: Object.fromEntries(steps), gemm, convs };
+  writeFileSync(join(out, "training.json"), `${JSON.stringify(report, null, 1)}\n`);
+}
+
 const { values: flags } = parseArgs({
   options: { python: { type: "string" }, out: { type: "string", default: "out/bench" } },
 });
-const { cpu, node } = machineInfo();
-console.log(`${cpu}, Node ${node}; ResNet-8, batch ${BATCH}, forward, backward and SGD update\n`);
-const available = await targets();
-const gemm = await measureGemm();
-const contenders: Contender[] = [];
-for (const target of available) {
-  for (const threads of [1, 2]) contenders.push(await tersor(target, threads));
-}
-if (flags.python !== undefined) contenders.push(...(await pytorch(flags.python)));
-else console.log("PyTorch left out: name an interpreter that has it with --python\n");
-const steps = await inTurns(contenders);
-for (const c of contenders) c.close();
-for (const [name, ms] of steps) {
-  console.log(
-    `${name.padEnd(28)} ${ms.toFixed(1).padStart(7)} ms  ${(STEP_FLOPS / ms / 1e6).toFixed(1)} GFLOP/s`,
-  );
-}
-const time = (name: string): number | undefined =>
-  [...steps].find(([n]) => n.startsWith(name))?.[1];
-for (const { target, kernel } of gemm) {
-  const [one, two] = [time(`tersor ${target}, 1`)!, time(`tersor ${target}, 2`)!];
-  const share = (100 * STEP_FLOPS) / one / 1e6 / kernel.gflops;
-  console.log(
-    `\n${target}: the matrix kernel does ${kernel.gflops.toFixed(1)} GFLOP/s, the step ${share.toFixed(0)} % of that;` +
-      ` two threads ${(one / two).toFixed(2)}x`,
-  );
-}
-const torch = [time("PyTorch")].length > 0 ? [1, 2] : [];
-for (const threads of torch) {
-  const [ours, theirs] = [
-    [...steps].find(([n]) => n.startsWith(`tersor native, ${threads}`))?.[1],
-    [...steps].find(([n]) => n.startsWith("PyTorch") && n.includes(`${threads} thread`))?.[1],
-  ];
-  if (ours === undefined || theirs === undefined) continue;
-  console.log(`native over PyTorch, ${threads} thread(s): ${(theirs / ours).toFixed(2)}x`);
-}
-console.log("\nforward and both gradients of a convolution, one thread of WebAssembly, ms");
-const convs: ConvFigure[] = [];
-for (const shape of CONVS) convs.push(await convFigure(shape, available[0]!));
-for (const { shape, tersorMs, jaxMs } of convs) {
-  const text = `${shape.side}x${shape.side}, ${shape.inputs} to ${shape.outputs} channels`;
-  console.log(
-    `${text.padEnd(28)} tersor ${tersorMs.toFixed(2)}  @jax-js/jax ${jaxMs.toFixed(1)}  ${(jaxMs / tersorMs).toFixed(0)}x`,
-  );
-}
-mkdirSync(flags.out, { recursive: true });
-const report = { machine: machineInfo(), steps: Object.fromEntries(steps), gemm, convs };
-writeFileSync(`${flags.out}/training.json`, `${JSON.stringify(report, null, 1)}\n`);
+await main(flags.python, flags.out);
 process.exit(0);

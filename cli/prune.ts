@@ -2,7 +2,7 @@
 import { gzipSync } from "node:zlib";
 import { Argument, Command } from "commander";
 import { unpackWeights } from "../src/compress/quantize/index.ts";
-import { constantBytes, macsOf } from "../src/graph/cost.ts";
+import { constantBytes, macsOf } from "../src/graph/count.ts";
 import type { Graph } from "../src/graph/graph.ts";
 import { type CompileModelOptions, cleanGraph, compile, toOnnx } from "../src/pipeline.ts";
 import { WASM } from "../src/primitives/capabilities.ts";

@@ -41,8 +41,7 @@ const builder: Rule = (value, key) => {
   const { build } = value as { readonly build: unknown };
   oneOf(...Object.keys(BUILDERS))(build, `${key}.build`);
   const { options, needed } = BUILDERS[build as string]!;
-  const fields = { build: text, ...Object.fromEntries(options.map((o) => [o, whole(1)])) };
-  object(fields, needed)(value, key);
+  object({ build: text, classes: whole(2), ...options }, needed)(value, key);
 };
 
 const modelFile = object(
@@ -168,6 +167,13 @@ const config = object(
     optimizer,
     schedule,
     epochs: above(0),
+    quantize: object({
+      scheme: oneOf("minmax", "lsq"),
+      weightBits: either(Number.isInteger, between(2, 8), whole(2)),
+      edgeBits: either(Number.isInteger, between(2, 8), whole(2)),
+      observe: atLeast(0),
+      keepFloat: list(text),
+    }),
     seed: whole(0),
     threads: whole(1),
     engine: oneOf("wasm", "native"),

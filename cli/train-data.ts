@@ -64,6 +64,30 @@ export const setIdentity = (set: ExampleSet | null): string =>
 export interface InputPort {
   readonly name: string;
   readonly shape: readonly number[];
+  /** Pictures go in channel by channel: [batch, channels, height, width]. */
+  readonly planar: boolean;
+}
+
+/** The same batches with the channels of pictures first. */
+function planarBatches(source: BatchSource, { name, shape }: InputPort): BatchSource {
+  const [rows, channels, height, width] = shape as [number, number, number, number];
+  const area = height * width;
+  const to = new Float32Array(rows * channels * area);
+  return {
+    ...{ rows: source.rows, batchesPerEpoch: source.batchesPerEpoch },
+    close: () => source.close(),
+    batch: async (step) => {
+      const { feeds, labels } = await source.batch(step);
+      const from = feeds[name] as Float32Array;
+      for (let at = 0, row = 0; row < rows; row++) {
+        for (let c = 0; c < channels; c++) {
+          const first = row * channels * area + c;
+          for (let i = 0; i < area; i++) to[at++] = from[first + i * channels]!;
+        }
+      }
+      return { feeds: { ...feeds, [name]: to }, labels };
+    },
+  };
 }
 
 function kindOptions(set: ExampleSet, data: DataConfig): object {
@@ -115,7 +139,8 @@ export function trainBatches(
     ...kindOptions(set, data),
     ...given({ smoothing, mixup: data.augment?.mixup }),
   } as BatchOptions;
-  return prefetchedBatches(set, options, { workers: data.workers ?? 1 });
+  const source = prefetchedBatches(set, options, { workers: data.workers ?? 1 });
+  return input.planar ? planarBatches(source, input) : source;
 }
 
 /** All examples in order, as they are but normalised. */
@@ -126,5 +151,6 @@ export function evalBatches(
 ): BatchSource {
   const { augment: _, ...plain } = data;
   const options = { batch: data.batch, input: input.name, ...kindOptions(set, plain) };
-  return evaluationBatches(set, options as EvaluationOptions);
+  const source = evaluationBatches(set, options as EvaluationOptions);
+  return input.planar ? planarBatches(source, input) : source;
 }

@@ -2,10 +2,12 @@
 import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import { cleanGraph, compile, toOnnx } from "../src/pipeline.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
+import type { QuantizeConfig } from "../src/train/config.ts";
 import { withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
 import type { Io } from "./io.ts";
+import { integerModel } from "./train-quantise.ts";
 
 /** The model for single rows; as it was trained where it depends on their number. */
 function forOneRow(model: Graph, io: Io): Graph {
@@ -21,9 +23,15 @@ function forOneRow(model: Graph, io: Io): Graph {
   }
 }
 
-/** Writes model.onnx, model.wasm, model.js and model.d.ts; returns their paths by name. */
-export function writeResults(out: string, model: Graph, io: Io): Record<string, string> {
-  const single = forOneRow(model, io);
+/** Writes model.onnx, model.wasm, model.js and model.d.ts, of integers after quantisation; returns paths by name. */
+export function writeResults(
+  out: string,
+  model: Graph,
+  quantize: QuantizeConfig | undefined,
+  io: Io,
+): Record<string, string> {
+  const rows = forOneRow(model, io);
+  const single = quantize === undefined ? rows : integerModel(rows, quantize);
   const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(single)]]);
   const { program } = compile(cleanGraph(single));
   for (const [name, content] of writeArtefact(program).files) files.set(name, content);

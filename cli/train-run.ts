@@ -22,6 +22,7 @@ import { evalBatches, readSets, setIdentity, type TrainSets, trainBatches } from
 import { checkSameRun, claim, findStart, type RunFolder, runFolder } from "./train-folder.ts";
 import { openLog, type TrainLog } from "./train-log.ts";
 import { plotOf } from "./train-plot.ts";
+import { integerModel, withQuantisers } from "./train-quantise.ts";
 import { writeResults } from "./train-results.ts";
 import { inputOf, modelOf, type Setup, setUp } from "./train-setup.ts";
 import { epochLine, evaluationLine, metricText, progressLine } from "./train-view.ts";
@@ -59,12 +60,13 @@ function listen(): { readonly signal: AbortSignal; readonly stop: () => void } {
 function identityOf(settings: TrainSettings, setup: Setup, sets: TrainSets): RunIdentity {
   const { data, loss, optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping } =
     settings;
+  const { quantize } = settings;
   const { train: _t, eval: _e, workers: _w, ...ofData } = data;
   const { model } = settings;
   const decides = {
     model: typeof model === "function" ? "a function" : { ...model, file: undefined },
     ...{ data: ofData, loss: { ...loss, teacher: setup.teacher } },
-    ...{ optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping },
+    ...{ optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping, quantize },
     trainData: setIdentity(sets.train),
     evalData: setIdentity(sets.evaluation),
   };
@@ -98,8 +100,11 @@ class Run {
     const start = findStart(this.folder, flags);
     for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
     const sets = await readSets(settings, (text) => io.progress(text));
-    const model = modelOf(settings, sets.train);
-    const input = inputOf(model, sets.train, settings);
+    const float = modelOf(settings, sets.train);
+    const input = inputOf(float, sets.train, settings);
+    const { quantize } = settings;
+    const plain = evalBatches(sets.train, settings, input);
+    const model = quantize ? await withQuantisers(float, plain, input, quantize) : float;
     const train = trainBatches(sets.train, settings, input);
     try {
       this.setup = setUp(settings, model, input, train.batchesPerEpoch);
@@ -121,7 +126,7 @@ class Run {
         this.begin(start, trainer, sets, train.batchesPerEpoch);
         const options = await this.options(trainer, train, evaluation, sets);
         const from = start === null ? {} : { from: start.checkpoint.loop };
-        this.end(await this.fit({ ...options, ...from }));
+        await this.end(await this.fit({ ...options, ...from }), options);
       } finally {
         trainer.close();
       }
@@ -230,7 +235,8 @@ class Run {
         const { step, value, isBest, seconds } = r;
         const { metric } = setup;
         this.log.append({ kind: "evaluation", step, metric, value, isBest, seconds });
-        this.evaluated = metricText(value, metric);
+        this.evaluated =
+          metric === "accuracy" ? `${value.toFixed(1)} %` : metricText(value, metric);
         io.print(evaluationLine(r, metric));
       },
     };
@@ -256,7 +262,7 @@ class Run {
     }
   }
 
-  private end({ state, model, best }: FitResult): void {
+  private async end({ state, model, best }: FitResult, options: FitOptions): Promise<void> {
     const { io, folder, setup, settings } = this;
     const { progress } = state;
     const { step, ended, last } = progress;
@@ -271,7 +277,10 @@ class Run {
     const keep = settings.evaluate?.keep ?? (settings.earlyStopping ? "best" : "last");
     const useBest = keep === "best" && best !== null;
     const of = useBest ? progress.best : last;
-    const files = writeResults(folder.out, useBest ? best : model, io);
+    const chosen = useBest ? best : model;
+    const integer = settings.quantize && integerModel(chosen, settings.quantize);
+    const checked = integer && (await options.evaluation?.evaluator.run(integer));
+    const files = writeResults(folder.out, chosen, settings.quantize, io);
     const seconds = (performance.now() - this.begun) / 1000;
     const value = of?.value ?? null;
     this.log.append({
@@ -284,6 +293,9 @@ class Run {
       seconds,
     });
     const score = of === null ? "" : `, ${setup.metric} ${metricText(of.value, setup.metric)}`;
+    if (checked !== undefined) {
+      io.print(`the integer model: ${setup.metric} ${metricText(checked, setup.metric)}`);
+    }
     const early = ended === "early" ? " (early: evaluations got no better)" : "";
     this.plot(`Finished at step ${step}${early}${score}.`, false);
     this.save(state, true);

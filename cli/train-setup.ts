@@ -3,6 +3,7 @@ import { Calc } from "../src/autodiff/calc.ts";
 import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import { openModel, readBytes } from "../src/node.ts";
 import { trainableGraph } from "../src/pipeline.ts";
+import { sameShape } from "../src/tensor/tensor.ts";
 import type { ExampleSet } from "../src/train/data/sets.ts";
 import { distil } from "../src/train/distil.ts";
 import type { TrainingMetric } from "../src/train/evaluate.ts";
@@ -65,17 +66,21 @@ export function inputOf(model: Graph, set: ExampleSet, settings: TrainSettings):
   const { shape } = typeOf(model, first);
   const one = exampleShape(set, settings);
   const rows = settings.data.batch;
-  if (shape[0] !== rows || product(shape.slice(1)) !== product(one)) {
+  const name = nameOf(model, first);
+  const [h, w, c] = one;
+  const planar = "pixels" in set && sameShape(shape, [rows, c!, h!, w!]);
+  const fits = planar || shape.length !== 4 || sameShape(shape.slice(1), one) || one.length < 3;
+  if (!fits || shape[0] !== rows || product(shape.slice(1)) !== product(one)) {
     throw new UserError(
       "E_SHAPE",
       `the data gives batches [${[rows, ...one]}], the model takes [${shape}]`,
       {
-        where: nameOf(model, first),
+        where: name,
         hint: "see data.size, data.channels, data.shape and data.length",
       },
     );
   }
-  return { name: nameOf(model, first), shape };
+  return { name, shape, planar: planar && !sameShape(shape.slice(1), one) };
 }
 
 function exampleShape(set: ExampleSet, { data }: TrainSettings): readonly number[] {
@@ -200,12 +205,16 @@ export function setUp(
 ): Setup {
   const { loss, optimizer: o, epochs, evaluate = {}, model: from } = settings;
   const optimizer = optimizerOf(settings);
+  const steps = Math.max(1, Math.round(epochs * perEpoch));
+  const follow = settings.quantize?.observe ?? Math.min(1, epochs / 2);
+  const observe = { steps: Math.round(follow * perEpoch) };
   const trains = trainsOf(settings, model);
   const frozen = typeof from === "object" && "file" in from ? from.batchNorm : undefined;
   const step = trainingStep(model, {
     optimizer,
     loss: lossOf(settings, input),
     decay: decayOf(settings),
+    ...(settings.quantize !== undefined && { observe }),
     ...(trains !== null && { trains }),
     ...(frozen !== undefined && { batchNorm: frozen }),
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
@@ -213,7 +222,6 @@ export function setUp(
     ...(o.average !== undefined && { average: o.average }),
     ...(loss.kind === "distillation" && { teacher: openModel(loss.teacher).graph }),
   });
-  const steps = Math.max(1, Math.round(epochs * perEpoch));
   const byInput = loss.kind === "mse" && loss.target === "input";
   return {
     model,

@@ -45,6 +45,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "jpeg-js": ["src/data"],
   "fast-png": ["src/data"],
   fflate: ["src/data"],
+  "ml-matrix": ["src/compress/factorise"],
   commander: ["cli"],
   koffi: ["src/native"],
   "node:": [

@@ -13,6 +13,14 @@ export {
   traceInterpreted,
 } from "./compare.ts";
 export {
+  type Factorised,
+  type FactorisedLayer,
+  type FactoriseOptions,
+  factorise,
+  outputErrors,
+  type RankRule,
+} from "./compress/factorise/index.ts";
+export {
   type ChannelGroup,
   type ChooseOptions,
   channelGroups,
@@ -63,6 +71,7 @@ export { randomFeed } from "./feeds.ts";
 export { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";
 export { importOnnx, type OnnxImportOptions } from "./formats/onnx/import.ts";
 export { importTflite, type TfliteImportOptions } from "./formats/tflite/index.ts";
+export { macsOf, parameterCount } from "./graph/count.ts";
 export { type Executor, type Graph, GraphBuilder, type Node, type Value } from "./graph/graph.ts";
 export { type InterpretOptions, interpret } from "./graph/interpret.ts";
 export { parseGraph } from "./graph/parse.ts";
@@ -71,7 +80,6 @@ export {
   inspectModel,
   type ModelFacts,
   type ModelInfo,
-  macsOf,
   type PartialModelInfo,
 } from "./inspect.ts";
 export type { Program } from "./kernel/program.ts";

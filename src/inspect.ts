@@ -1,5 +1,5 @@
 /** @file Facts about a model: sizes, costs, operators, and what keeps it from being compiled. */
-import { macsOf } from "./graph/cost.ts";
+import { elementsOfWeights, macsOf } from "./graph/count.ts";
 import { type Graph, nameOf, typeOf } from "./graph/graph.ts";
 import { type Outline, outlineOf } from "./outline.ts";
 import {
@@ -10,11 +10,8 @@ import {
   loadModel,
   type ModelFormat,
 } from "./pipeline.ts";
-import { isFloat } from "./tensor/dtype.ts";
-import { byteSize, elementCount, type TensorType } from "./tensor/tensor.ts";
+import { byteSize, type TensorType } from "./tensor/tensor.ts";
 import { type Diagnostic, UserError } from "./util/errors.ts";
-
-export { macsOf };
 
 export interface PortInfo {
   readonly name: string;
@@ -70,17 +67,6 @@ export type PartialModelInfo = { readonly [K in keyof ModelInfo]: ModelInfo[K] |
   "format" | "fileBytes" | "nodes" | "ops" | "unsupported" | "notes"
 >;
 
-/** Elements of constants that hold learned values: reals, quantised values, and operands of multiplying layers. */
-function paramsOf(graph: Graph): number {
-  const operands = new Set(graph.nodes.flatMap((n) => (n.op.cost === undefined ? [] : n.ins)));
-  let sum = 0;
-  for (const [v, { type }] of graph.constants) {
-    const learned = type.quant !== undefined || isFloat(type.dtype) || operands.has(v);
-    if (learned) sum += elementCount(type.shape);
-  }
-  return sum;
-}
-
 const portInfo = (name: string, { dtype, shape, quant }: TensorType): PortInfo => ({
   name,
   dtype,
@@ -99,7 +85,7 @@ export function factsOf(graph: Graph): ModelFacts {
   return {
     inputs: graph.inputs.map((v) => portInfo(nameOf(graph, v), typeOf(graph, v))),
     outputs: graph.outputs.map((v, i) => portInfo(graph.outputNames[i]!, typeOf(graph, v))),
-    params: paramsOf(graph),
+    params: elementsOfWeights(graph),
     macs: macsOf(graph),
     macsClean: macsOf(clean),
     nodesClean: clean.nodes.length,

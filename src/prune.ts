@@ -23,7 +23,7 @@ import {
   type Scope,
   sparsityOf,
 } from "./compress/sparsity/index.ts";
-import { constantBytes, macsOf, macsOfNode } from "./graph/cost.ts";
+import { constantBytes, macsOf, macsOfNode } from "./graph/count.ts";
 import { type Graph, type Node, typeOf } from "./graph/graph.ts";
 import { cleanup } from "./passes/index.ts";
 import { runPasses } from "./passes/pass.ts";

@@ -105,7 +105,7 @@ async function runScript(text: string, index: number): Promise<void> {
   const local = text
     .replace('from "tersor"', `from ${JSON.stringify(entry)}`)
     .replace('from "tersor/native"', `from ${JSON.stringify(native)}`)
-    .replace('from "tersor/train"', `from ${JSON.stringify(train)}`);
+    .replaceAll('from "tersor/train"', `from ${JSON.stringify(train)}`);
   writeFileSync(file, local);
   const printed = await node([file]);
   if (named === undefined) assert.notEqual(printed.trim(), "");

@@ -12,11 +12,11 @@ import { parseArgs } from "node:util";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { machineInfo } from "../../cli/measure.ts";
 import { openSource } from "../../src/data/node.ts";
-import type { Graph, Value } from "../../src/graph/graph.ts";
+import type { Graph } from "../../src/graph/graph.ts";
 import { nativeEngine } from "../../src/native/index.ts";
 import { cleanGraph, compile, toOnnx } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
-import { type Tensor, tensorOf } from "../../src/tensor/tensor.ts";
+import { tensorOf } from "../../src/tensor/tensor.ts";
 import { readSounds } from "../../src/train/data/read.ts";
 import { type SoundSet, subset } from "../../src/train/data/sets.ts";
 import { evaluationBatches } from "../../src/train/data/source.ts";
@@ -29,12 +29,13 @@ import { adam } from "../../src/train/optimizers.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
+import { withBatch } from "../../src/train/with-batch.ts";
 
 const { values: flags } = parseArgs({
   options: {
     data: { type: "string" },
     validate: { type: "boolean", default: false },
-    epochs: { type: "string", default: "30" },
+    epochs: { type: "string", default: "12" },
     seed: { type: "string", default: "1" },
     engine: { type: "string", default: "wasm" },
     rate: { type: "string", default: "0.005" },
@@ -72,24 +73,6 @@ function write(line: object): void {
   const text = JSON.stringify(line);
   console.log(text);
   if (flags.log !== undefined) appendFileSync(flags.log, `${text}\n`);
-}
-
-const model = (batch: number): Graph =>
-  dsCnn({
-    batch,
-    classes: 10,
-    seed,
-    input: "sound",
-    front: { shape: [batch, LENGTH], features: (net, x) => mfcc(net.graph, x, FEATURES) },
-  });
-
-/** The trained weights in a model for single recordings. */
-function single(trained: Graph): Graph {
-  const one = model(1);
-  const constants = new Map<Value, Tensor>(
-    [...one.constants.keys()].map((v) => [v, trained.constants.get(v)!]),
-  );
-  return { ...one, constants };
 }
 
 /** Recordings 5 to 9 of each speaker and digit; training files have 45 of each, in order. */
@@ -158,7 +141,13 @@ async function byOnnxRuntime(file: Uint8Array, set: SoundSet): Promise<Verdict> 
 
 if (flags.log !== undefined) writeFileSync(flags.log, "");
 const [train, evaluation] = await readSets(flags.data);
-const trainee = model(BATCH);
+const trainee = dsCnn({
+  batch: BATCH,
+  classes: 10,
+  seed,
+  input: "sound",
+  front: { shape: [BATCH, LENGTH], features: (net, x) => mfcc(net.graph, x, FEATURES) },
+});
 const optimizer = adam({ decoupled: true });
 const step = trainingStep(trainee, {
   optimizer,
@@ -201,7 +190,8 @@ for (let epoch = 0; epoch < epochs; epoch++) {
   write({ epoch: epoch + 1, loss: Math.round(loss * 1e4) / 1e4, seconds: seconds(start) });
 }
 await source.close();
-const trained = single(trainer.model());
+// A model for single recordings.
+const trained = withBatch(trainer.model(), 1);
 trainer.close();
 const totalSeconds = seconds(begun);
 const ours = await byWasm(trained, evaluation);

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { randomFeed } from "../../src/feeds.ts";
+import { macsOf } from "../../src/graph/count.ts";
 import { type Graph, typeOf } from "../../src/graph/graph.ts";
-import { macsOf } from "../../src/inspect.ts";
 import { compiledExecutor } from "../../src/optimize/executor.ts";
 import { cleanGraph } from "../../src/pipeline.ts";
 import { elementCount, toNumbers } from "../../src/tensor/tensor.ts";

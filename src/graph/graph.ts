@@ -123,6 +123,10 @@ export class GraphBuilder {
     return info.type;
   }
 
+  nameOf(v: Value): string {
+    return this.values.get(v)?.name ?? "";
+  }
+
   constantOf(v: Value): Tensor | undefined {
     return this.constants.get(v);
   }

@@ -17,9 +17,20 @@ export interface BuiltModel {
   readonly build: string;
   /** Default: those of the data. */
   readonly classes?: number;
+  /** Options of single builders. */
   readonly depth?: number;
   readonly width?: number;
   readonly side?: number;
+  readonly frames?: number;
+  readonly features?: number;
+  readonly blocks?: number;
+  readonly inputs?: number;
+  readonly hidden?: number | readonly number[];
+  readonly patch?: number;
+  readonly channels?: number;
+  readonly tokens?: number;
+  readonly heads?: number;
+  readonly layers?: number;
 }
 
 /** A float model in a file, trained on from its weights. */
@@ -113,6 +124,19 @@ export interface OptimizerConfig {
   readonly average?: number;
 }
 
+/** Training of a float model for integers: its normalisations are folded first. */
+export interface QuantizeConfig {
+  /** "minmax": ranges are observed; "lsq": scales are learned (for few bits). Default "minmax". */
+  readonly scheme?: "minmax" | "lsq";
+  /** Bits of weights, 2 to 8, and of those of the first and the last layer; default 8. */
+  readonly weightBits?: number;
+  readonly edgeBits?: number;
+  /** Epochs in which ranges follow the data before they stay; default half of the run, at most one. */
+  readonly observe?: number;
+  /** Layers that stay in float. */
+  readonly keepFloat?: readonly string[];
+}
+
 /** Times are in epochs, and may be fractions. */
 export interface ScheduleConfig {
   readonly kind: "constant" | "step" | "cosine" | "one-cycle";
@@ -137,6 +161,8 @@ export interface TrainConfig {
   readonly optimizer?: OptimizerConfig;
   readonly schedule: ScheduleConfig;
   readonly epochs: number;
+  /** Trains with fake quantisers; what is written is the integer model. */
+  readonly quantize?: QuantizeConfig;
   /** Default 1. */
   readonly seed?: number;
   /** Default 1. */

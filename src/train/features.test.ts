@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { importOnnx } from "../formats/onnx/import.ts";
 import { type Graph, GraphBuilder } from "../graph/graph.ts";
 import { interpret } from "../graph/interpret.ts";
@@ -115,7 +116,7 @@ async function compiled(graph: Graph, feeds: readonly Tensor[]): Promise<number[
   return outs;
 }
 
-test("features by default settings are those of the definition, compiled, and through an ONNX file", async () => {
+test("features by default settings are those of the definition, compiled, through an ONNX file, and in ONNX Runtime", async () => {
   const graph = both(600, OPTIONS);
   const rng = makeRng(7);
   const x = Array.from({ length: 1200 }, () => Math.fround(0.3 * rng.normal()));
@@ -126,9 +127,13 @@ test("features by default settings are those of the definition, compiled, and th
   const wasm = await compiled(graph, feeds);
   close(wasm[0]!, interpreted[0]!, 1e-4);
   close(wasm[1]!, want, 2e-4);
-  const back = importOnnx(toOnnx(cleanGraph(graph))).graph;
-  const again = await compiled(back, feeds);
+  const file = toOnnx(cleanGraph(graph));
+  const again = await compiled(importOnnx(file).graph, feeds);
   close(again[1]!, want, 2e-4);
+  const ort = await InferenceSession.create(file);
+  const results = await ort.run({ sound: new OrtTensor("float32", x, [2, 600]) });
+  close(Array.from(results["mfcc"]!.data as Float32Array), want, 2e-4);
+  await ort.release();
 });
 
 test("mel scales and their inverses", () => {

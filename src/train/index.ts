@@ -57,6 +57,7 @@ export {
   meanSquaredError,
 } from "./losses.ts";
 export { maskName, withMasks } from "./masks.ts";
+export { type BlockType, blockType } from "./models/blocks.ts";
 export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";
@@ -69,7 +70,7 @@ export {
   type TransformerOptions,
   transformer,
 } from "./models/transformer.ts";
-export { type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
+export { type BlockChoice, type WideResnetOptions, wideResnet } from "./models/wide-resnet.ts";
 export { type ConvOptions, Net, type NetOptions } from "./net.ts";
 export { logitsOf, type Network, valueNamed } from "./network.ts";
 export {
@@ -90,6 +91,10 @@ export {
   withOwnParameters,
 } from "./parameters.ts";
 export { attentionPoints, type Feature, type FeatureLayout, featureNamed } from "./points.ts";
+export { type Converted, type ConvertedLayer, convertQat } from "./qat/convert.ts";
+export { prepareQat, type QatOptions } from "./qat/prepare.ts";
+export type { ObserveOptions } from "./qat/ranges.ts";
+export { reestimateBatchNorm } from "./reestimate.ts";
 export {
   constantRate,
   cosineRate,
@@ -106,6 +111,22 @@ export {
   type TrainingStep,
   trainingStep,
 } from "./step.ts";
+export * from "./structured/index.ts";
+export {
+  blockSwap,
+  type Mixture,
+  SWAP_TYPES,
+  type SwapBudget,
+  type SwapOptions,
+  type Swapped,
+} from "./student/block-swap.ts";
+export { fisherGraph, type Probe } from "./student/fisher.ts";
+export {
+  type Student,
+  type StudentBlock,
+  type StudentOptions,
+  studentOf,
+} from "./student/student.ts";
 export type { TeacherOptions } from "./teacher.ts";
 export {
   createTrainer,

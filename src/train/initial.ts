@@ -25,6 +25,13 @@ export const glorot = (): Initializer => (shape, rng) => {
   return () => bound * (2 * rng.next() - 1);
 };
 
+/** Normal numbers about `mean`. */
+export const normal =
+  (deviation: number, mean = 0): Initializer =>
+  (_shape, rng) =>
+  () =>
+    mean + deviation * rng.normal();
+
 /** Normal numbers, those beyond two deviations drawn again. */
 export const truncatedNormal =
   (deviation = 0.02): Initializer =>

@@ -2,7 +2,7 @@
  * @file The training loop: steps, evaluation on the way, early stopping, the best model, and states from which a run
  * goes on to the same bits. It knows no files: what is to be kept is handed to `save`.
  */
-import type { Graph, Value } from "../graph/graph.ts";
+import { type Graph, nameOf, type Value } from "../graph/graph.ts";
 import type { ModelArray } from "../targets/wasm/model.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -165,6 +165,8 @@ class Fit {
   private anchor: { readonly step: number; readonly state: ReadonlyMap<string, TypedArray> };
   private readonly begun = performance.now();
   private readonly firstStep: number;
+  /** Names of the step's inputs. */
+  private readonly inputs: ReadonlySet<string>;
   private epochBegun = performance.now();
   private turned = performance.now();
   /** Milliseconds of a step, recent ones weighing more. */
@@ -177,6 +179,8 @@ class Fit {
     this.best = from?.best ?? null;
     if (from !== undefined) trainer.restore(from.state, from.progress.step);
     this.firstStep = this.progress.step;
+    const { graph } = options.step;
+    this.inputs = new Set(graph.inputs.map((v) => nameOf(graph, v)));
     this.anchor = { step: this.progress.step, state: trainer.state() };
   }
 
@@ -210,6 +214,11 @@ class Fit {
     return this.o.trainer.model({ averaged });
   }
 
+  /** What the step takes of a batch: an auto-encoder's has no use for classes. */
+  private feeds({ feeds }: Batch): Batch["feeds"] {
+    return Object.fromEntries(Object.entries(feeds).filter(([name]) => this.inputs.has(name)));
+  }
+
   private async step(): Promise<void> {
     const { trainer, train, schedule } = this.o;
     const { step, epoch, firstLoss } = this.progress;
@@ -217,7 +226,7 @@ class Fit {
     const start = performance.now();
     const batch = await train.batch(step);
     const rate = schedule(step);
-    const { loss, outputs } = trainer.step(batch.feeds, rate);
+    const { loss, outputs } = trainer.step(this.feeds(batch), rate);
     const first = firstLoss ?? loss;
     if (!(Math.abs(loss) <= RUNAWAY * Math.max(1, Math.abs(first)))) await this.fail(step, loss);
     const output = Object.values(outputs)[0];
@@ -316,7 +325,7 @@ class Fit {
       const batch = await train.batch(step);
       const rate = schedule(step);
       const known = step === last ? loss : null;
-      const now = known ?? trainer.step(batch.feeds, rate).loss;
+      const now = known ?? trainer.step(this.feeds(batch), rate).loss;
       const after = trainer.state();
       const lost = notFinite(after as ReadonlyMap<string, ArrayLike<number>>) !== undefined;
       if (step < last && !lost) {

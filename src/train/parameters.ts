@@ -1,6 +1,7 @@
 /** @file What a model learns: its parameters by name, what kind each is, and how much each decays. */
 import { type Graph, isOp, type Node, type Value } from "../graph/graph.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
+import { fakeQuantize, lsqQuantize } from "../ops/quant/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { FEATURE_PREFIX } from "./features.ts";
 
@@ -50,7 +51,10 @@ export function parametersOf(graph: Graph): ReadonlyMap<Value, string> {
 
 /** The kind of every learned constant. What multiplies and accumulates has weights, and biases of one axis. */
 export function tagsOf(graph: Graph): ReadonlyMap<Value, ParameterTag> {
-  const tag = (v: Value, { node }: Use): ParameterTag => {
+  const tag = (v: Value, { node, position }: Use): ParameterTag => {
+    // Behind a fake quantiser are weights and biases; its scale is neither.
+    const rounded = isOp(node, fakeQuantize) || isOp(node, lsqQuantize);
+    if (rounded && position === 0) return tagOfTensor(graph.constants.get(v)!);
     if (node.op.cost === undefined) return "other";
     return tagOfTensor(graph.constants.get(v)!);
   };

@@ -29,6 +29,8 @@ import {
   tagsOf,
   withOwnParameters,
 } from "./parameters.ts";
+import { type ObserveOptions, RANGE_KEEP, RangeTracker, rangeKeep } from "./qat/ranges.ts";
+import { type Recompute, type StepParts, withRecompute } from "./recompute.ts";
 import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
 /** What a loss is made of. */
@@ -66,6 +68,13 @@ export interface StepOptions extends ClipOptions {
    * (0.999 is usual); default: none.
    */
   readonly average?: number;
+  /**
+   * "sqrt": keep few activations for the backward pass and compute the others again, at the cost of about one more
+   * forward pass; names of values or nodes: keep these; default "none".
+   */
+  readonly recompute?: "none" | "sqrt" | readonly string[];
+  /** Follows the ranges of a model from `prepareQat` with the scheme "minmax"; default: they stay. */
+  readonly observe?: ObserveOptions;
   /** Weights that stay 0, by the names of parameters: state, which `withMasks` changes; default none. */
   readonly masks?: Masks;
   /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
@@ -93,6 +102,8 @@ export interface TrainingStep {
   /** Scalars beside the optimiser's as functions of the number of the step, counted from 1. */
   readonly given: Readonly<Record<string, (step: number) => number>>;
   readonly trained: readonly string[];
+  /** What is computed twice, and what that saves; null: nothing. */
+  readonly recompute: Recompute | null;
 }
 
 export { parametersOf } from "./parameters.ts";
@@ -117,6 +128,7 @@ class StepBuilder {
   /** What each state becomes. */
   private readonly next = new Map<string, Value>();
   private readonly averages: { readonly name: string; readonly next: Value }[] = [];
+  private readonly ranges: RangeTracker;
 
   constructor(model: Graph, options: StepOptions) {
     this.model = withOwnParameters(model);
@@ -124,6 +136,7 @@ class StepBuilder {
     this.g = new GraphBuilder(`${model.name}-step`);
     this.parameters = parametersOf(this.model);
     this.tags = tagsOf(this.model);
+    this.ranges = new RangeTracker(this.g, this.model, options.observe !== undefined);
   }
 
   build(): TrainingStep {
@@ -134,8 +147,12 @@ class StepBuilder {
     }
     this.addParameters();
     const teacher = this.addTeacher();
+    const position = (): number => g.nodesFrom(0).length;
+    const start = position();
     for (const node of model.nodes) this.addNode(node);
+    const end = position();
     const loss = this.addLoss(teacher);
+    const backward = position();
     const names = [...this.trained.keys()];
     const found = gradients(
       g,
@@ -147,15 +164,27 @@ class StepBuilder {
     const values = Object.fromEntries(scalars.map((name) => [name, this.scalar(name)]));
     const limited = clipped(g, found, options);
     names.forEach((name, i) => this.update(name, limited[i]!, values));
-    for (const { name, next } of this.averages) this.keep(name, next);
+    const ranges = this.ranges.finish(values[RANGE_KEEP]);
+    for (const { name, next } of [...this.averages, ...ranges]) this.keep(name, next);
     if (options.average !== undefined) this.keepAverages(values[KEEP]!);
     const { pairs, state } = this;
-    return { graph: g.build(), model: this.model, pairs, state, scalars, given, trained: names };
+    const { graph, recompute } = this.recomputed(g.build(), { start, end, backward });
+    return { graph, model, pairs, state, scalars, given, trained: names, recompute };
+  }
+
+  private recomputed(graph: Graph, parts: StepParts) {
+    const { recompute = "none" } = this.options;
+    if (recompute === "none") return { graph, recompute: null };
+    const named = (name: string): Value => this.value(valueNamed(this.model, name));
+    return withRecompute(graph, parts, recompute === "sqrt" ? null : recompute.map(named));
   }
 
   private given(): TrainingStep["given"] {
-    const { average } = this.options;
-    return average === undefined ? {} : { [KEEP]: averageKeep(average) };
+    const { average, observe } = this.options;
+    return {
+      ...(average !== undefined && { [KEEP]: averageKeep(average) }),
+      ...(observe !== undefined && { [RANGE_KEEP]: rangeKeep(observe) }),
+    };
   }
 
   private scalar(name: string): Value {
@@ -211,7 +240,10 @@ class StepBuilder {
 
   private addNode(node: Node): void {
     const { g } = this;
-    const ins = node.ins.map((v) => this.value(v));
+    const observed = this.ranges.declare(node);
+    this.state.push(...observed.state);
+    const ins = observed.ins.length > 0 ? observed.ins : node.ins.map((v) => this.value(v));
+    this.ranges.observe(node, ins[0]!);
     const mapped: Node = { ...node, ins };
     let outs: readonly Value[];
     if (isOp(node, batchNorm) && this.options.batchNorm !== "frozen") {

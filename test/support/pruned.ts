@@ -9,7 +9,7 @@ import {
   shufflesToGather,
   weightImportance,
 } from "../../src/compress/prune/index.ts";
-import { constantBytes, macsOf } from "../../src/graph/cost.ts";
+import { constantBytes, macsOf } from "../../src/graph/count.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { usesOf } from "../../src/graph/rewrite.ts";
 import { verifyGraph } from "../../src/graph/verify.ts";

@@ -96,6 +96,10 @@ export const binaryRules: readonly VjpRule[] = [
       c.unbroadcast(c.select(condition, num(0), ct), c.shape(y)),
     ];
   }),
+  defineSingle(e.relu_backward, (ct, b) => {
+    const part = b.g.apply(e.relu_backward, [ct, b.ins[1]!]);
+    return [new Calc(b.g).unbroadcast(part, b.type(b.ins[0]!).shape), null];
+  }),
   ...[
     e.floor_div,
     e.equal,

@@ -5,6 +5,7 @@ import { binaryRules } from "./binary.ts";
 import { normRules } from "./norms.ts";
 import { poolRules } from "./pools.ts";
 import { productRules } from "./products.ts";
+import { quantRules } from "./quant.ts";
 import { reduceRules } from "./reduce.ts";
 import { shapeRules } from "./shape.ts";
 import { unaryRules } from "./unary.ts";
@@ -19,6 +20,7 @@ export const RULES: ReadonlyMap<string, VjpRule> = new Map(
     ...productRules,
     ...poolRules,
     ...normRules,
+    ...quantRules,
   ].map((r) => [r.op.name, r]),
 );
 
@@ -31,6 +33,10 @@ export const REFUSED: Readonly<Record<string, string>> = {
   conv_backward_weights: SECOND,
   max_pool_backward: SECOND,
   batch_norm_training_backward: SECOND,
+  fake_quantize_backward: SECOND,
+  lsq_quantize_backward: SECOND,
+  quant_params: "ranges are observed, not learned",
+  row_range: "ranges are observed, not learned",
   cum_prod: "running products are not differentiated; write it as exp(cum_sum(log(x)))",
   grid_sample: "sampling at computed places is not differentiated",
   roi_align: "sampling at computed places is not differentiated",
@@ -43,6 +49,9 @@ export const REFUSED: Readonly<Record<string, string>> = {
   requantize: QUANTISED,
   lut: QUANTISED,
 };
+
+/** Operators whose rule stands for a derivative that is zero almost everywhere. */
+export const STRAIGHT_THROUGH: ReadonlySet<string> = new Set(quantRules.map((r) => r.op.name));
 
 /** Operators that have neither a rule, nor a reason, nor a definition by other operators. */
 export const undecided = (): string[] =>

@@ -94,4 +94,22 @@ const matmul = defineSingle(n.matmul, (ct, b) => {
   ];
 });
 
-export const productRules: readonly VjpRule[] = [conv, convTranspose, linear, matmul];
+/** The two are each other's adjoints. */
+const hashedWeights = defineSingle(n.hashed_weights, (ct, b) => {
+  const count = b.type(b.ins[0]!).shape[0]!;
+  return [b.g.apply(n.hashed_gradient, [ct], { count, seed: b.attrs.seed })];
+});
+
+const hashedGradient = defineSingle(n.hashed_gradient, (ct, b) => {
+  const { shape } = b.type(b.ins[0]!);
+  return [b.g.apply(n.hashed_weights, [ct], { shape, seed: b.attrs.seed })];
+});
+
+export const productRules: readonly VjpRule[] = [
+  conv,
+  convTranspose,
+  linear,
+  matmul,
+  hashedWeights,
+  hashedGradient,
+];

@@ -156,6 +156,7 @@ export const shapeRules: readonly VjpRule[] = [
     return [b.g.apply(s.scatter_elements, [zeros, b.ins[1]!, ct], attrs), null];
   }),
   topK,
+  defineSingle(s.barrier, (ct) => [ct]),
   maxPoolIndices,
   defineSingle(s.one_hot, (ct, b) => {
     // values = [off, on]: every place takes one of the two.

@@ -105,8 +105,7 @@ export const unaryRules: readonly VjpRule[] = [
   mish,
   unary(e.neg, ({ ct, c }) => c.neg(ct)),
   unary(e.reciprocal, ({ y, ct, c }) => c.neg(c.mul(ct, c.mul(y, y)))),
-  // The result is never negative, so its sign is 0 or 1: both steps run on vectors.
-  unary(e.relu, ({ y, ct, c, f }) => c.mul(ct, f(e.sign, y))),
+  unary(e.relu, ({ y, ct, c }) => c.g.apply(e.relu_backward, [ct, y])),
   unary(e.selu, ({ x, y, ct, c, attrs }) => {
     const below = c.add(y, num(attrs.gamma * attrs.alpha));
     return c.mul(ct, c.select(c.compare(e.greater, x, num(0)), num(attrs.gamma), below));

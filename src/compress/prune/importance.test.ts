@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { constantBytes, macsOf } from "../../graph/cost.ts";
+import { constantBytes, macsOf } from "../../graph/count.ts";
 import { type Graph, GraphBuilder, type Value } from "../../graph/graph.ts";
 import { interpretExecutor } from "../../graph/interpret.ts";
 import { relu } from "../../ops/elementwise/relu.ts";

@@ -9,10 +9,31 @@ export {
 export { correctBias } from "./correct-bias.ts";
 export { StatsCollector, type ValueStats } from "./histogram.ts";
 export { OBSERVERS, type Observer, type Range, rangeOf } from "./observer.ts";
-export { activationParams, quantizeLayer, type WeightRange } from "./params.ts";
-export { type QuantizeOptions, quantizeGraph } from "./quantize-graph.ts";
+export {
+  activationParams,
+  checkBits,
+  quantizeLayer,
+  quantizeLayerTo,
+  type WeightGrid,
+  type WeightRange,
+  weightSteps,
+} from "./params.ts";
+export { type Form, writeQuantised } from "./places.ts";
+export {
+  type Parameters,
+  type QuantizeOptions,
+  quantizeGraph,
+  quantizeWith,
+} from "./quantize-graph.ts";
 export { quantizeIo } from "./quantize-io.ts";
-export { type SelectionOptions, selectNodes } from "./selection.ts";
+export { type SharedRanges, sharedRanges } from "./ranges.ts";
+export {
+  layerMap,
+  type Selection,
+  type SelectionOptions,
+  selectNodes,
+  sharedParams,
+} from "./selection.ts";
 export {
   compareGraphs,
   type LayerSensitivity,

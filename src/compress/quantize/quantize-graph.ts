@@ -3,69 +3,70 @@
  * asymmetric per tensor, bias i32. The result computes on explicitly quantised values (docs/ir.md); regions
  * are as large as operators allow, with quantize and dequantize at their borders.
  */
-import { type Graph, type Node, typeOf, type Value } from "../../graph/graph.ts";
+import type { Graph, Node, Value } from "../../graph/graph.ts";
 import type { Activation, OutQuant } from "../../graph/op.ts";
-import { type RewriteContext, rewrite } from "../../graph/rewrite.ts";
+import type { RewriteContext } from "../../graph/rewrite.ts";
 import { dequantize } from "../../ops/quant/dequantize.ts";
 import { quantize } from "../../ops/quant/quantize.ts";
 import { SCALARS } from "../../ops/scalar.ts";
 import { DTYPES } from "../../tensor/dtype.ts";
 import { quantizeTensor, quantizeValue } from "../../tensor/quant.ts";
-import { isReal, type Tensor, toNumbers } from "../../tensor/tensor.ts";
+import { toNumbers } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
-import type { CalibrationStats } from "./calibrate.ts";
-import { type Observer, type Range, rangeOf } from "./observer.ts";
-import { activationParams, quantizeLayer, type WeightRange } from "./params.ts";
+import { type CalibrationStats, layerName } from "./calibrate.ts";
+import type { Observer } from "./observer.ts";
 import {
-  layerMap,
-  type Selection,
-  type SelectionOptions,
-  selectNodes,
-  sharedParams,
-} from "./selection.ts";
+  activationParams,
+  type QuantisedLayer,
+  quantizeLayer,
+  type WeightRange,
+} from "./params.ts";
+import { type Form, writeQuantised } from "./places.ts";
+import { type SharedRanges, sharedRanges } from "./ranges.ts";
+import { type Selection, type SelectionOptions, selectNodes } from "./selection.ts";
 
 export interface QuantizeOptions extends SelectionOptions {
   /** How activation ranges are chosen; default min-max. */
   readonly observer?: Observer;
   /** How weight scales are chosen; default "max". */
   readonly weights?: WeightRange;
+  /** Bits of a layer's weights by `layerName`, 2 to 8; default 8. Fewer are stored in 8 bits each. */
+  readonly weightBits?: (layer: string) => number;
 }
 
-/** The parameters of each value that becomes quantised. */
-type ParamsOf = (v: Value) => OutQuant;
+/** Where the numbers come from that make a float model an integer one. */
+export interface Parameters {
+  /** Of a value; values that share them get the same. */
+  value(v: Value): OutQuant;
+  /** Of a constant operand that is no weight. */
+  constant(v: Value): OutQuant;
+  /** Weights and bias of a layer with an input of this scale. */
+  layer(node: Node, bias: readonly number[] | null, inputScale: number): QuantisedLayer;
+}
 
-function paramsOf(
-  g: Graph,
-  stats: CalibrationStats,
-  selection: Selection,
-  options: QuantizeOptions,
-): ParamsOf {
-  const observer = options.observer ?? { kind: "min-max" };
-  const root = sharedParams(selection, (v) => g.constants.has(v));
-  const members = new Map<Value, Value[]>();
-  for (const v of stats.values.keys()) {
-    members.set(root(v), [...(members.get(root(v)) ?? []), v]);
-  }
+/** Parameters of the ranges that were seen, and of the weights there are. */
+function fromRanges(g: Graph, ranges: SharedRanges, options: QuantizeOptions): Parameters {
   const known = new Map<Value, OutQuant>();
-  const range = (v: Value): Range => {
-    const s = stats.values.get(v);
-    if (s === undefined || s.count === 0) {
-      throw new UserError("E_DATA", `no finite values were seen of '${g.values.get(v)?.name}'`);
-    }
-    return rangeOf(s, observer);
-  };
-  return (v) => {
-    const key = root(v);
-    let params = known.get(key);
-    if (params === undefined) {
-      const ranges = (members.get(key) ?? [v]).map(range);
-      params = activationParams({
-        min: Math.min(...ranges.map((r) => r.min)),
-        max: Math.max(...ranges.map((r) => r.max)),
-      });
-      known.set(key, params);
-    }
-    return params;
+  const { weights = "max", weightBits } = options;
+  return {
+    value(v) {
+      const key = ranges.root(v);
+      let params = known.get(key);
+      if (params === undefined) {
+        params = activationParams(ranges.range(v));
+        known.set(key, params);
+      }
+      return params;
+    },
+    constant(v) {
+      const values = toNumbers(g.constants.get(v)!);
+      return activationParams({ min: Math.min(...values), max: Math.max(...values) });
+    },
+    layer(node, bias, inputScale) {
+      const weight = g.constants.get(node.ins[1]!)!;
+      const bits = weightBits?.(layerName(g, node)) ?? 8;
+      return quantizeLayer(weight, bias, inputScale, { range: weights, bits });
+    },
   };
 }
 
@@ -78,98 +79,35 @@ function activationFor(clamp: Node, out: OutQuant): Activation | undefined {
   return q(lo) === min && q(hi) === max ? undefined : { fn, ...clamp.attrs };
 }
 
-class Quantizer {
-  private readonly g: Graph;
-  private readonly ctx: RewriteContext;
-  private readonly params: ParamsOf;
-  private readonly selection: Selection;
-  private readonly options: QuantizeOptions;
-  /** The quantised form of old values. */
-  private readonly integers = new Map<Value, Value>();
-  private readonly fused = new Map<Node, Node>();
-
-  constructor(
-    ctx: RewriteContext,
-    params: ParamsOf,
-    selection: Selection,
-    options: QuantizeOptions,
-  ) {
-    this.ctx = ctx;
-    this.g = ctx.graph;
-    this.params = params;
-    this.selection = selection;
-    this.options = options;
-    for (const [layer, clamp] of selection.clamps) this.fused.set(clamp, layer);
-  }
-
-  /** The result of a selected node as f32; its readers among selected nodes use the integers. */
-  visit(node: Node): readonly Value[] | null {
-    const { nodes, clamps } = this.selection;
-    if (!nodes.has(node)) return null;
-    // A node with a clamp is written where the clamp stands, with the parameters of its result.
-    if (clamps.has(node)) return null;
-    const producer = this.fused.get(node);
-    if (producer === undefined && this.selection.keepers.has(node)) return this.keeper(node);
-    const [y] = node.outs as readonly [Value];
-    const clamp = producer === undefined ? null : node;
-    return [this.finish(y, this.computed(producer ?? node, this.params(y), clamp))];
-  }
-
-  private computed(node: Node, out: OutQuant, clamp: Node | null): Value {
-    const act = clamp === null ? undefined : activationFor(clamp, out);
-    const attrs = { ...node.attrs, ...(act === undefined ? {} : { act }), out };
-    const ins =
-      layerMap(this.g, node) === null ? node.ins.map((v) => this.integer(v)) : this.layer(node);
-    return this.ctx.builder.applyAll(node.op, ins, attrs, node.name)[0]!;
-  }
-
-  private keeper(node: Node): readonly Value[] {
-    const out = this.params(node.outs[0]!);
-    const ins = node.ins.map((v) => this.integer(v, out));
-    const outs = this.ctx.builder.applyAll(node.op, ins, node.attrs, node.name);
-    return node.outs.map((v, i) => this.finish(v, outs[i]!));
-  }
-
-  private finish(old: Value, integers: Value): Value {
-    this.integers.set(old, integers);
-    this.ctx.builder.setName(integers, this.g.values.get(old)!.name);
-    return this.ctx.builder.apply(dequantize, [integers]);
-  }
-
-  /** The quantised form of an old value; other than f32 values stay as they are. */
-  private integer(v: Value, out?: OutQuant): Value {
-    const { builder } = this.ctx;
-    if (!isReal(typeOf(this.g, v))) return this.ctx.value(v);
-    const constant = this.g.constants.get(v);
-    if (constant !== undefined) return builder.constant(this.constant(constant, out));
-    const known = this.integers.get(v);
-    if (known !== undefined) return known;
-    const q = builder.apply(quantize, [this.ctx.value(v)], { out: this.params(v) });
-    this.integers.set(v, q);
-    return q;
-  }
-
-  private constant(t: Tensor, out?: OutQuant): Tensor {
-    const values = toNumbers(t);
-    const range = { min: Math.min(...values), max: Math.max(...values) };
-    const { dtype, ...quant } = out ?? activationParams(range);
-    return quantizeTensor(t, dtype, quant);
-  }
-
-  /** Input, weights and bias of a layer. */
-  private layer(node: Node): readonly Value[] {
-    const { builder } = this.ctx;
-    const [x, w, b] = node.ins as readonly [Value, Value, Value?];
-    const input = this.integer(x);
-    const scale = builder.typeOf(input).quant!.scale[0]!;
-    const bias = b === undefined ? null : toNumbers(this.g.constants.get(b)!);
-    const stored = quantizeLayer(this.g.constants.get(w)!, bias, scale, this.options.weights);
-    const names = [w, b].map((v) => (v === undefined ? "" : this.g.values.get(v)!.name));
-    const ins = [input, builder.constant(stored.weight, names[0]!)];
-    if (stored.bias !== null) ins.push(builder.constant(stored.bias, names[1]!));
-    return ins;
-  }
+/** Quantised values as integers. */
+function integerForm({ builder, graph: g }: RewriteContext, params: Parameters): Form {
+  const name = (v: Value): string => g.values.get(v)!.name;
+  return {
+    enter: (old, real) => builder.apply(quantize, [real], { out: params.value(old) }),
+    leave: (quantised) => builder.apply(dequantize, [quantised]),
+    constant(old, like) {
+      const { dtype, ...quant } = like === null ? params.constant(old) : params.value(like);
+      return builder.constant(quantizeTensor(g.constants.get(old)!, dtype, quant));
+    },
+    parameters(node, x) {
+      const [, w, b] = node.ins as readonly [Value, Value, Value?];
+      const bias = b === undefined ? null : toNumbers(g.constants.get(b)!);
+      const stored = params.layer(node, bias, builder.typeOf(x).quant!.scale[0]!);
+      const weight = builder.constant(stored.weight, name(w));
+      return stored.bias === null ? [weight] : [weight, builder.constant(stored.bias, name(b!))];
+    },
+    compute(node, ins, clamp, y) {
+      const out = params.value(y);
+      const act = clamp === null ? undefined : activationFor(clamp, out);
+      const attrs = { ...node.attrs, ...(act === undefined ? {} : { act }), out };
+      return builder.applyAll(node.op, ins, attrs, node.name)[0]!;
+    },
+  };
 }
+
+/** The model whose selected nodes compute on integers with the given parameters. */
+export const quantizeWith = (graph: Graph, selection: Selection, params: Parameters): Graph =>
+  writeQuantised(graph, selection, (ctx) => integerForm(ctx, params));
 
 /**
  * The model with 8-bit weights and activations. `graph` is the one the statistics were collected from,
@@ -184,10 +122,6 @@ export function quantizeGraph(
     throw new UserError("E_ARGUMENT", "the calibration statistics belong to another graph");
   }
   const selection = selectNodes(graph, options);
-  const params = paramsOf(graph, calibration, selection, options);
-  let quantizer: Quantizer | undefined;
-  return rewrite(graph, (node, ctx) => {
-    quantizer ??= new Quantizer(ctx, params, selection, options);
-    return quantizer.visit(node);
-  });
+  const ranges = sharedRanges(graph, calibration, selection, options.observer);
+  return quantizeWith(graph, selection, fromRanges(graph, ranges, options));
 }

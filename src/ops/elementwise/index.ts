@@ -52,6 +52,7 @@ import { pow } from "./pow.ts";
 import { prelu } from "./prelu.ts";
 import { reciprocal } from "./reciprocal.ts";
 import { relu } from "./relu.ts";
+import { reluBackward } from "./relu-backward.ts";
 import { round } from "./round.ts";
 import { selu } from "./selu.ts";
 import { shiftLeft } from "./shift-left.ts";
@@ -127,6 +128,7 @@ export {
   prelu,
   reciprocal,
   relu,
+  reluBackward,
   round,
   selu,
   shiftLeft,
@@ -203,6 +205,7 @@ export const elementwiseOps = {
   prelu,
   reciprocal,
   relu,
+  relu_backward: reluBackward,
   round,
   selu,
   shift_left: shiftLeft,

@@ -1,13 +1,16 @@
 /** @file The neural-network operators. */
 import type { Op } from "../../graph/op.ts";
+import { acdc } from "./acdc.ts";
 import { averagePool } from "./average-pool.ts";
 import { batchNorm } from "./batch-norm.ts";
 import { batchNormTraining, batchNormTrainingBackward } from "./batch-norm-training.ts";
 import { conv } from "./conv.ts";
 import { convBackwardWeights } from "./conv-backward-weights.ts";
 import { convTranspose } from "./conv-transpose.ts";
+import { dct } from "./dct.ts";
 import { detectionPostprocess } from "./detection-postprocess.ts";
 import { gridSample } from "./grid-sample.ts";
+import { hashedGradient, hashedWeights } from "./hashed-weights.ts";
 import { instanceNorm } from "./instance-norm.ts";
 import { linear } from "./linear.ts";
 import { lpPool } from "./lp-pool.ts";
@@ -44,4 +47,8 @@ export const nnOps = {
   roi_align: roiAlign,
   non_max_suppression: nonMaxSuppression,
   detection_postprocess: detectionPostprocess,
+  dct,
+  acdc,
+  hashed_weights: hashedWeights,
+  hashed_gradient: hashedGradient,
 } satisfies Record<string, Op>;

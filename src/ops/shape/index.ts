@@ -1,5 +1,6 @@
 /** @file The operators that move elements. */
 import type { Op } from "../../graph/op.ts";
+import { barrier } from "./barrier.ts";
 import { concat } from "./concat.ts";
 import { cumProd, cumSum } from "./cumulative.ts";
 import { depthToSpace, spaceToDepth } from "./depth-space.ts";
@@ -22,6 +23,7 @@ import { transpose } from "./transpose.ts";
 import { trilu } from "./trilu.ts";
 
 export {
+  barrier,
   concat,
   cumProd,
   cumSum,
@@ -47,6 +49,7 @@ export {
 };
 
 export const shapeOps = {
+  barrier,
   concat,
   cum_prod: cumProd,
   cum_sum: cumSum,

@@ -58,6 +58,15 @@ test("an error in a worker is the user's error, and stays", async () => {
   await source.close();
 });
 
+test("one batch is asked for at a time", async () => {
+  const source = prefetchedBatches(pictures, options, { workers: 1 });
+  const first = source.batch(0);
+  await assert.rejects(source.batch(1), { code: "E_ARGUMENT" });
+  assert.equal((await first).labels.length, 8);
+  assert.equal((await source.batch(1)).labels.length, 8);
+  await source.close();
+});
+
 test("a closed source refuses, and wrong options are refused at once", async () => {
   const source = prefetchedBatches(pictures, options);
   await source.close();

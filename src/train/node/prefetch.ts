@@ -58,6 +58,7 @@ class Prefetcher implements BatchSource {
   private readonly ring: Ring;
   private readonly threads: readonly Worker[];
   private failure: Error | null = null;
+  private busy = false;
   /** Called whenever a worker says something. */
   private wake: () => void = () => {};
 
@@ -91,10 +92,20 @@ class Prefetcher implements BatchSource {
   async batch(step: number): Promise<Batch> {
     checkStep(step);
     if (this.failure !== null) throw this.failure;
+    if (this.busy) {
+      throw new UserError("E_ARGUMENT", "a batch is asked for before the last one came", {
+        hint: "await each batch: its arrays hold until the next is asked for",
+      });
+    }
     const slot = want(this.ring, step);
-    while (!isDone(this.ring, slot, step)) {
-      await this.news(slot);
-      if (this.failure !== null) throw this.failure;
+    this.busy = true;
+    try {
+      while (!isDone(this.ring, slot, step)) {
+        await this.news(slot);
+        if (this.failure !== null) throw this.failure;
+      }
+    } finally {
+      this.busy = false;
     }
     const { arrays, labels } = this.ring;
     return batchIn(this.maker, arrays[slot]!, labels[slot]!, countedIn(this.ring, slot));
