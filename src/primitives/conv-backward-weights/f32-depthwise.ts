@@ -3,19 +3,7 @@
  * the sums of some filter rows in registers, input rows going through a padded workspace, and leaves its own sums,
  * which are added in the order of the parts, so that any number of threads gives the same bytes.
  */
-import {
-  add,
-  affine,
-  and,
-  constant,
-  fma,
-  ge,
-  KernelBuilder,
-  lt,
-  min,
-  mul,
-  sub,
-} from "../../kernel/build.ts";
+import { add, affine, constant, fma, KernelBuilder, min, mul, sub } from "../../kernel/build.ts";
 import type { Buffer, Expr, KType } from "../../kernel/ir.ts";
 import { convBackwardWeights } from "../../ops/nn/conv-backward-weights.ts";
 import { ceilDiv } from "../../util/math.ts";
@@ -23,6 +11,7 @@ import { forEachChannels } from "../batch-norm-training/chunks.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { type ConvGeometry, convGeometry } from "../gemm/geometry.ts";
 import { definePrimitive, type Step } from "../primitive.ts";
+import { bringRows, partStart } from "./rows.ts";
 
 /** Floats of a workspace, as far as one output row allows. */
 const WORKSPACE = 6144;
@@ -91,19 +80,15 @@ function sumParts(p: Plan): Step {
   const sums = k.buffer("sums", "f32", parts * count, "out");
   const rows = k.buffer("rows", "f32", rowsSize(p), "work");
   k.fill(rows, 0, 0, rowsSize(p));
-  const cut = (i: Expr): Expr =>
-    g.batch % parts === 0
-      ? mul(i, g.batch / parts)
-      : { kind: "binary", type: "i32", op: "div", a: mul(i, g.batch), b: constant("i32", parts) };
   const part = (index: Expr): void => {
-    const from = k.let("from", cut(index));
-    const to = k.let("to", cut(add(index, 1)));
+    const from = k.let("from", partStart(index, g.batch, parts));
+    const to = k.let("to", partStart(add(index, 1), g.batch, parts));
     const base = k.let("base", mul(index, count));
     k.fill(sums, base, 0, count);
     k.for("image", from, to, (image) => {
       k.for("block", 0, ceilDiv(g.oh, p.rows), (block) => {
         const oy = k.let("oy", mul(block, p.rows));
-        bringRows(k, p, x, rows, image, oy);
+        bringRows(k, { ...p, groups: 1 }, x, rows, image, oy, constant("i32", 0));
         const n =
           g.oh % p.rows === 0 ? constant("i32", p.rows) : k.let("n", min(sub(g.oh, oy), p.rows));
         const dy0 = k.let("dy0", affine([image, g.oh * g.ow * g.c], [oy, g.ow * g.c]));
@@ -125,32 +110,6 @@ function sumParts(p: Plan): Step {
     ],
     args: [],
   };
-}
-
-/** Input rows of a block of output rows into the workspace; columns of padding stay zero. */
-function bringRows(
-  k: KernelBuilder,
-  p: Plan,
-  x: Buffer,
-  rows: Buffer,
-  image: Expr,
-  oy: Expr,
-): void {
-  const { g } = p;
-  const skipped = Math.max(0, -g.padLeft);
-  const begin = Math.max(0, g.padLeft);
-  const columns = Math.min(g.w - skipped, g.span - begin);
-  const first = k.let("iy", affine([oy, g.sh], -g.padTop));
-  k.for("row", 0, p.inputRows, (r) => {
-    const y = k.let("y_in", add(first, r));
-    const to = k.let("to_row", affine([r, g.span * g.c], begin * g.c));
-    const copy = (): void => {
-      const from = affine([image, g.h * g.w * g.c], [y, g.w * g.c], skipped * g.c);
-      k.copy(rows, to, x, from, columns * g.c);
-    };
-    const clear = (): void => k.fill(rows, to, 0, columns * g.c);
-    if (columns > 0) k.if(and(ge(y, 0), lt(y, g.h)), copy, clear);
-  });
 }
 
 interface Buffers {

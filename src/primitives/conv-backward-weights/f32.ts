@@ -4,25 +4,14 @@
  * output rows at a time, so that what is summed lies in the L1 cache; nothing is unfolded. Each part of the
  * output channels, or of the groups, adds its rows in the same order, however many threads share them.
  */
-import {
-  add,
-  affine,
-  and,
-  constant,
-  fma,
-  ge,
-  KernelBuilder,
-  lt,
-  min,
-  mul,
-  sub,
-} from "../../kernel/build.ts";
+import { add, affine, constant, fma, KernelBuilder, min, mul, sub } from "../../kernel/build.ts";
 import type { Buffer, Expr, Kernel, KType } from "../../kernel/ir.ts";
 import { convBackwardWeights } from "../../ops/nn/conv-backward-weights.ts";
 import { ceilDiv } from "../../util/math.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { type ConvGeometry, convGeometry } from "../gemm/geometry.ts";
 import { type Candidate, definePrimitive, type Operand } from "../primitive.ts";
+import { bringRows, partStart } from "./rows.ts";
 
 /** Pixels summed before the sums go back to memory, if there are as many, and floats of a workspace. */
 const PIXELS = 192;
@@ -150,15 +139,11 @@ function kernelOf(p: Plan): Kernel {
   // What is parted: groups, or the tiles of the only one.
   const [count, size] = groups > 1 ? [groups, g.n] : [tiles, mr];
   k.fill(b.rows, 0, 0, workspaceSize(p));
-  const cut = (i: Expr): Expr =>
-    count % parts === 0
-      ? mul(i, count / parts)
-      : { kind: "binary", type: "i32", op: "div", a: mul(i, count), b: constant("i32", parts) };
   const walk = (group: Expr, from: Expr, to: Expr): void =>
     k.for("image", 0, g.batch, (image) => {
       k.for("block", 0, ceilDiv(g.oh, p.rows), (block) => {
         const oy = k.let("oy", mul(block, p.rows));
-        packBlock(k, p, b, image, oy, group);
+        bringRows(k, p, b.x, b.rows, image, oy, group);
         const n =
           g.oh % p.rows === 0 ? constant("i32", p.rows) : k.let("n", min(sub(g.oh, oy), p.rows));
         k.for("tile", from, to, (tile) => addBlock(k, p, b, image, oy, n, tile, group), {
@@ -167,8 +152,8 @@ function kernelOf(p: Plan): Kernel {
       });
     });
   const part = (index: Expr): void => {
-    const from = k.let("from", cut(index));
-    const to = k.let("to", cut(add(index, 1)));
+    const from = k.let("from", partStart(index, count, parts));
+    const to = k.let("to", partStart(add(index, 1), count, parts));
     k.fill(b.dw, mul(from, size * depth), 0, mul(sub(to, from), size * depth));
     if (groups === 1) walk(constant("i32", 0), from, to);
     else {
@@ -178,37 +163,6 @@ function kernelOf(p: Plan): Kernel {
   };
   k.for("part", 0, parts, part, { tag: "outline", parallel: true });
   return k.build();
-}
-
-/** Brings the input rows of a block of output rows into the workspace; columns of padding stay zero. */
-function packBlock(
-  k: KernelBuilder,
-  p: Plan,
-  b: Buffers,
-  image: Expr,
-  oy: Expr,
-  group: Expr,
-): void {
-  const { g } = p;
-  const pixel = g.c * p.groups;
-  const columns = Math.min(g.w, g.span - g.padLeft);
-  const first = k.let("iy", affine([oy, g.sh], -g.padTop));
-  k.for("row", 0, p.inputRows, (r) => {
-    const y = k.let("y_in", add(first, r));
-    const to = k.let("to_row", affine([r, g.span * g.c], g.padLeft * g.c));
-    const copy = (): void => {
-      const from = affine([image, g.h * g.w * pixel], [y, g.w * pixel], [group, g.c]);
-      if (p.groups === 1) k.copy(b.rows, to, b.x, from, columns * g.c);
-      else {
-        const start = k.let("from", from);
-        k.for("column", 0, columns, (column) => {
-          k.copy(b.rows, affine(to, [column, g.c]), b.x, affine(start, [column, pixel]), g.c);
-        });
-      }
-    };
-    const inside = and(ge(y, 0), lt(y, g.h));
-    k.if(inside, copy, () => k.fill(b.rows, to, 0, columns * g.c));
-  });
 }
 
 /** Adds a block of output rows to the gradients of a tile of output channels. */
