@@ -10,8 +10,16 @@ export interface Inlined {
   readonly value: (v: Value) => Value;
 }
 
-/** Adds `graph` to `g`, with `ins` in place of its inputs. */
-export function inlineGraph(g: GraphBuilder, graph: Graph, ins: readonly Value[]): Inlined {
+/** Adds a node whose operands are in the graph under construction, made of `original`; gives its results first. */
+export type ApplyNode = (node: Node, original: Node) => readonly Value[];
+
+/** Adds `graph` to `g`, with `ins` in place of its inputs. `apply`: what is added for a node; default itself. */
+export function inlineGraph(
+  g: GraphBuilder,
+  graph: Graph,
+  ins: readonly Value[],
+  apply: ApplyNode = (node) => g.applyAll(node.op, node.ins, node.attrs, node.name),
+): Inlined {
   const map = new Map<Value, Value>();
   graph.inputs.forEach((v, i) => {
     map.set(v, ins[i]!);
@@ -26,7 +34,7 @@ export function inlineGraph(g: GraphBuilder, graph: Graph, ins: readonly Value[]
   };
   const nodes = graph.nodes.map((node): Node => {
     const from = node.ins.map(value);
-    const outs = g.applyAll(node.op, from, node.attrs, node.name);
+    const outs = apply({ ...node, ins: from }, node);
     node.outs.forEach((v, i) => {
       map.set(v, outs[i]!);
       g.setName(outs[i]!, graph.values.get(v)!.name);
@@ -35,6 +43,13 @@ export function inlineGraph(g: GraphBuilder, graph: Graph, ins: readonly Value[]
   });
   return { outs: graph.outputs.map(value), nodes, value };
 }
+
+/** Inputs of `g` with the names and types of those of `graph`. */
+export const sameInputs = (g: GraphBuilder, graph: Graph): readonly Value[] =>
+  graph.inputs.map((v) => {
+    const { name, type } = graph.values.get(v)!;
+    return g.input(name, type);
+  });
 
 /** The graph that `build` makes of inputs of these types. */
 export function graphOf(

@@ -2,6 +2,7 @@
  * @file Where a training step went wrong: the step's graph once more, with a probe beside every value, so that the
  * first layer whose value or gradient is not finite, or is the largest, can be named.
  */
+import { inlineGraph, sameInputs } from "../autodiff/inline.ts";
 import { type Graph, GraphBuilder, type Value } from "../graph/graph.ts";
 import { abs } from "../ops/elementwise/abs.ts";
 import { sub } from "../ops/elementwise/sub.ts";
@@ -84,18 +85,10 @@ interface Probed {
 function probed(training: TrainingStep): Probed {
   const step = training.graph;
   const g = new GraphBuilder(`${step.name}-probed`);
-  const map = new Map<Value, Value>();
-  for (const v of step.inputs) {
-    const { name, type } = step.values.get(v)!;
-    map.set(v, g.input(name, type));
-  }
-  for (const [v, tensor] of step.constants) map.set(v, g.constant(tensor));
   const places = placesOf(training);
   const probes: { readonly place: Place; readonly outs: readonly Value[] }[] = [];
-  for (const [i, node] of step.nodes.entries()) {
-    const ins = node.ins.map((v) => map.get(v)!);
-    const outs = g.applyAll(node.op, ins, node.attrs, node.name);
-    node.outs.forEach((v, k) => map.set(v, outs[k]!));
+  const { nodes } = inlineGraph(g, step, sameInputs(g, step));
+  for (const [i, { outs }] of nodes.entries()) {
     for (const v of outs) {
       const { dtype, shape } = g.typeOf(v);
       if (dtype !== "f32") continue;

@@ -2,8 +2,8 @@
  * @file Running averages of batch normalisations computed anew, for models whose weights or structure were changed: all
  * of them normalise by the batch, and what they see is averaged exactly.
  */
+import { inlineGraph, sameInputs } from "../autodiff/inline.ts";
 import type { Batches } from "../compress/quantize/calibrate.ts";
-import type { Value } from "../graph/graph.ts";
 import { type Executor, type Graph, GraphBuilder, isOp, type Node } from "../graph/graph.ts";
 import { rewrite } from "../graph/rewrite.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
@@ -22,27 +22,16 @@ interface Sums {
 /** The graph that normalises by the batch and gives the mean and biased variance of each. */
 function statistics(graph: Graph, norms: readonly Node[]): Graph {
   const g = new GraphBuilder(`${graph.name}-statistics`);
-  const map = new Map<Value, Value>();
-  for (const v of graph.inputs) {
-    const { name, type } = graph.values.get(v)!;
-    map.set(v, g.input(name, type));
-  }
-  for (const [v, t] of graph.constants) map.set(v, g.constant(t));
-  for (const node of graph.nodes) {
-    const ins = node.ins.map((v) => map.get(v)!);
-    if (!isOp(node, batchNorm) || !norms.includes(node)) {
-      const outs = g.applyAll(node.op, ins, node.attrs, node.name);
-      node.outs.forEach((v, i) => {
-        map.set(v, outs[i]!);
-      });
-      continue;
+  inlineGraph(g, graph, sameInputs(g, graph), (node, original) => {
+    if (!isOp(node, batchNorm) || !norms.includes(original)) {
+      return g.applyAll(node.op, node.ins, node.attrs, node.name);
     }
     const { layout, epsilon } = node.attrs;
-    const own = g.applyAll(batchNormTraining, ins.slice(0, 3), { layout, epsilon }, node.name);
-    map.set(node.outs[0]!, own[0]!);
-    g.output(own[1]!, `mean${node.outs[0]}`);
-    g.output(own[2]!, `variance${node.outs[0]}`);
-  }
+    const own = g.applyAll(batchNormTraining, node.ins.slice(0, 3), { layout, epsilon }, node.name);
+    g.output(own[1]!, `mean${original.outs[0]}`);
+    g.output(own[2]!, `variance${original.outs[0]}`);
+    return own;
+  });
   return g.build();
 }
 

@@ -4,8 +4,8 @@
  * arXiv:1810.04622.
  */
 import { gradients } from "../../autodiff/backward.ts";
-import { inlineGraph } from "../../autodiff/inline.ts";
-import { type Executor, type Graph, GraphBuilder, typeOf, type Value } from "../../graph/graph.ts";
+import { inlineGraph, sameInputs } from "../../autodiff/inline.ts";
+import { type Executor, type Graph, GraphBuilder, type Value } from "../../graph/graph.ts";
 import { mul } from "../../ops/elementwise/mul.ts";
 import { reduceSum } from "../../ops/reduce/index.ts";
 import { numberReader, type Tensor, tensorType } from "../../tensor/tensor.ts";
@@ -47,13 +47,7 @@ function gradientGraph(
 ): GradientGraph {
   const g = new GraphBuilder(`${model.name}-gradients`);
   const names = model.inputs.map((v) => model.values.get(v)!.name);
-  const inputs = model.inputs.map((v, i) => g.input(names[i]!, typeOf(model, v)));
-  const { outs, nodes } = inlineGraph(g, model, inputs);
-  const map = new Map<Value, Value>();
-  model.nodes.forEach((node, n) => {
-    node.ins.forEach((v, i) => map.set(v, nodes[n]!.ins[i]!));
-    node.outs.forEach((v, i) => map.set(v, nodes[n]!.outs[i]!));
-  });
+  const { outs, value } = inlineGraph(g, model, sameInputs(g, model));
   const loss = data.loss({
     g,
     outputs: Object.fromEntries(outs.map((v, i) => [model.outputNames[i]!, v])),
@@ -62,7 +56,7 @@ function gradientGraph(
       return g.input(name, tensorType("f32", shape));
     },
   });
-  const own = sources.map((v) => map.get(v)!);
+  const own = sources.map(value);
   const found = gradients(g, loss, own);
   own.forEach((v, i) => g.output(output(g, v, found[i]!, i), `gradient${i}`));
   return { graph: g.build(), inputs: names };

@@ -4,8 +4,9 @@
  */
 import { gradients } from "../../autodiff/backward.ts";
 import { Calc, num } from "../../autodiff/calc.ts";
+import { inlineGraph, sameInputs } from "../../autodiff/inline.ts";
 import { isFused, unfused } from "../../autodiff/unfuse.ts";
-import { type Graph, GraphBuilder, isOp, type Node, type Value } from "../../graph/graph.ts";
+import { type Graph, GraphBuilder, isOp, type Value } from "../../graph/graph.ts";
 import { batchNorm } from "../../ops/nn/batch-norm.ts";
 import { batchNormTraining } from "../../ops/nn/batch-norm-training.ts";
 import { tensorType } from "../../tensor/tensor.ts";
@@ -19,32 +20,15 @@ export interface Probe {
 }
 
 /** The nodes of `model` in `g`, normalising by the batch. */
-function forward(g: GraphBuilder, model: Graph): (v: Value) => Value {
-  const map = new Map<Value, Value>();
-  for (const v of model.inputs) {
-    const { name, type } = model.values.get(v)!;
-    map.set(v, g.input(name, type));
-  }
-  const at = (v: Value): Value => {
-    const known = map.get(v) ?? g.constant(model.constants.get(v)!, model.values.get(v)!.name);
-    map.set(v, known);
-    return known;
-  };
-  const results = (node: Node): readonly Value[] => {
-    const ins = node.ins.map(at);
+const forward = (g: GraphBuilder, model: Graph): ((v: Value) => Value) =>
+  inlineGraph(g, model, sameInputs(g, model), (node) => {
     if (isOp(node, batchNorm)) {
       const { layout, epsilon } = node.attrs;
-      return g.applyAll(batchNormTraining, ins.slice(0, 3), { layout, epsilon }, node.name);
+      return g.applyAll(batchNormTraining, node.ins.slice(0, 3), { layout, epsilon }, node.name);
     }
-    if (isFused(node)) return [unfused(g, { ...node, ins })];
-    return g.applyAll(node.op, ins, node.attrs, node.name);
-  };
-  for (const node of model.nodes) {
-    const outs = results(node);
-    node.outs.forEach((v, i) => map.set(v, outs[i]!));
-  }
-  return at;
-}
+    if (isFused(node)) return [unfused(g, node)];
+    return g.applyAll(node.op, node.ins, node.attrs, node.name);
+  }).value;
 
 /**
  * A graph of the model's inputs and "target" [batch, classes], distributions over classes. Its output i [channels]: for
