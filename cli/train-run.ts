@@ -1,10 +1,11 @@
 /** @file One run of `tersor train`, from its configuration to the written model. */
 import { join } from "node:path";
+import type { Graph } from "../src/graph/graph.ts";
 import { nativeEngine } from "../src/native/index.ts";
 import { compile } from "../src/pipeline.ts";
 import { type Json, modelIdentity, type RunIdentity } from "../src/train/checkpoint.ts";
 import { wasmEngine } from "../src/train/engine.ts";
-import { evaluator } from "../src/train/evaluate.ts";
+import { evaluator, type TrainingMetric } from "../src/train/evaluate.ts";
 import { type FitOptions, type FitResult, fit, type LoopState } from "../src/train/loop.ts";
 import { type FoundCheckpoint, saveCheckpoint } from "../src/train/node/checkpoints.ts";
 import { parametersOf } from "../src/train/parameters.ts";
@@ -27,13 +28,34 @@ import { writeResults } from "./train-results.ts";
 import { inputOf, modelOf, type Setup, setUp } from "./train-setup.ts";
 import { epochLine, evaluationLine, metricText, progressLine } from "./train-view.ts";
 
-/** Trains to the end, or until a signal. */
+/** What a run that came to its end learned. */
+export interface Trained {
+  /** Float, with the rows of a batch; with `quantize`, its fake quantisers are in it. */
+  readonly model: Graph;
+  readonly metric: TrainingMetric;
+  /** Of the model; null: there was nothing to evaluate on. */
+  readonly value: number | null;
+  readonly seconds: number;
+}
+
+/** Trains as a configuration file says, to the end or until a signal. */
 export async function runTraining(path: string, flags: TrainFlags, io: Io): Promise<void> {
-  const settings = await loadTrainConfig(path, flags);
+  await train(await loadTrainConfig(path, flags), flags, io);
+}
+
+/**
+ * Trains to the end, or until a signal, going on from the folder's last checkpoint; writes the log, the plot, the
+ * checkpoints and the results to `settings.out`. null: it was stopped, or had been finished before.
+ */
+export async function train(
+  settings: TrainSettings,
+  flags: Pick<TrainFlags, "resume" | "fresh">,
+  io: Io,
+): Promise<Trained | null> {
   const release = claim(settings.out);
   const signals = listen();
   try {
-    await new Run(settings, io, signals.signal).go(flags);
+    return await new Run(settings, io, signals.signal).go(flags);
   } finally {
     signals.stop();
     release();
@@ -95,7 +117,7 @@ class Run {
     this.folder = runFolder(settings.out);
   }
 
-  async go(flags: TrainFlags): Promise<void> {
+  async go(flags: Pick<TrainFlags, "resume" | "fresh">): Promise<Trained | null> {
     const { settings, io } = this;
     const start = findStart(this.folder, flags);
     for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
@@ -112,7 +134,7 @@ class Run {
       if (start !== null) checkSameRun(start, this.identity);
       if (start?.checkpoint.finished === true) {
         this.alreadyDone(start);
-        return;
+        return null;
       }
       const evaluation =
         sets.evaluation === null ? null : evalBatches(sets.evaluation, settings, input);
@@ -126,7 +148,7 @@ class Run {
         this.begin(start, trainer, sets, train.batchesPerEpoch);
         const options = await this.options(trainer, train, evaluation, sets);
         const from = start === null ? {} : { from: start.checkpoint.loop };
-        await this.end(await this.fit({ ...options, ...from }), options);
+        return await this.end(await this.fit({ ...options, ...from }), options);
       } finally {
         trainer.close();
       }
@@ -262,7 +284,10 @@ class Run {
     }
   }
 
-  private async end({ state, model, best }: FitResult, options: FitOptions): Promise<void> {
+  private async end(
+    { state, model, best }: FitResult,
+    options: FitOptions,
+  ): Promise<Trained | null> {
     const { io, folder, setup, settings } = this;
     const { progress } = state;
     const { step, ended, last } = progress;
@@ -272,7 +297,7 @@ class Run {
         `stopped at step ${step} of ${setup.steps}; a checkpoint is saved; run the same command again to go on`,
       );
       process.exitCode = EXIT.stopped;
-      return;
+      return null;
     }
     const keep = settings.evaluate?.keep ?? (settings.earlyStopping ? "best" : "last");
     const useBest = keep === "best" && best !== null;
@@ -311,6 +336,7 @@ class Run {
     });
     io.print(`finished at step ${step}${early}; the ${keep} model${score}`);
     for (const file of Object.values(files)) io.print(`wrote ${file}`);
+    return { model: chosen, metric: setup.metric, value, seconds };
   }
 
   /** A plot that cannot be written is no reason to stop. */
