@@ -1,5 +1,6 @@
 /** @file The entry "tersor/train": networks in code, losses, optimisers and training steps. */
 export { gradients } from "../autodiff/backward.ts";
+export { type BlockType, blockType } from "../compress/substitute/index.ts";
 export { trainableGraph } from "../pipeline.ts";
 export type { Batch, BatchSource } from "./batches.ts";
 export { type Between, hooksInTurn, type NextState, type StateHook } from "./between.ts";
@@ -58,7 +59,6 @@ export {
   meanSquaredError,
 } from "./losses.ts";
 export { maskName, withMasks } from "./masks.ts";
-export { type BlockType, blockType } from "./models/blocks.ts";
 export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";

@@ -1,35 +1,11 @@
 /** @file Sizes of WRN with every block type, to the digit: golden tables of the group's papers and code. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { blockType } from "../../src/compress/substitute/block.ts";
 import { macsOf, parameterCount } from "../../src/graph/count.ts";
 import type { Graph } from "../../src/graph/graph.ts";
-import { blockType } from "../../src/train/models/blocks.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
-
-/** Parameters and multiply-accumulates of WRN-40-2, CIFAR-10. */
-export const WRN_40_2: Readonly<Record<string, readonly [number, number]>> = {
-  S: [2_243_546, 327_599_360],
-  "G(2)": [1_358_970, 197_444_864],
-  "G(4)": [814_650, 117_818_624],
-  "G(8)": [542_490, 78_005_504],
-  "G(16)": [406_410, 58_098_944],
-  "G(N/16)": [641_274, 133_154_048],
-  "G(N/8)": [455_802, 85_673_216],
-  "G(N/4)": [363_066, 61_932_800],
-  "G(N/2)": [316_698, 50_062_592],
-  "G(N)": [293_514, 44_127_488],
-  "B(2)": [431_834, 64_144_640],
-  "B(4)": [150_938, 22_463_744],
-  "BG(2,2)": [286_682, 42_910_976],
-  "BG(2,4)": [214_106, 32_294_144],
-  "BG(2,8)": [177_818, 26_985_728],
-  "BG(2,16)": [159_674, 24_331_520],
-  "BG(2,M/16)": [238_298, 46_449_920],
-  "BG(2,M/8)": [189_914, 34_063_616],
-  "BG(2,M/4)": [165_722, 27_870_464],
-  "BG(2,M/2)": [153_626, 24_773_888],
-  "BG(2,M)": [147_578, 23_225_600],
-};
+import { WRN_40_2 } from "../support/wrn-sizes.ts";
 
 /** Thousands of parameters and millions of operations where the source rounds. */
 const SMALL: readonly (readonly [number, number, string, number, number])[] = [

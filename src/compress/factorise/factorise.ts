@@ -11,6 +11,7 @@ import { type Layer, type LayerChoice, layersOf } from "./layer.ts";
 import type { Cost, Factors, Method } from "./method.ts";
 import { denseCost, type RankRule, ranksFor, relativeError } from "./ranks.ts";
 import { spatialMethod } from "./spatial.ts";
+import { inPlace } from "./stages.ts";
 import { svdMethod } from "./svd.ts";
 import { ttMethod } from "./tensor-train.ts";
 import { tuckerMethod } from "./tucker.ts";
@@ -109,15 +110,13 @@ function tagFactors(g: GraphBuilder, made: readonly Node[], others: readonly Val
   );
 }
 
-function substitute({ layer, factors }: Plan, ctx: RewriteContext): readonly Value[] {
-  const [x, , ...rest] = layer.node.ins.map(ctx.value);
-  const place = { g: ctx.builder, layer, x: x!, rest };
-  const start = ctx.builder.nodesFrom(0).length;
-  const y = factors.build(place);
-  tagFactors(ctx.builder, ctx.builder.nodesFrom(start), rest);
-  ctx.builder.setName(y, ctx.graph.values.get(layer.node.outs[0]!)!.name);
-  return [y];
-}
+const substitute = ({ layer, factors }: Plan, ctx: RewriteContext): readonly Value[] =>
+  inPlace(ctx, layer, (place) => {
+    const start = place.g.nodesFrom(0).length;
+    const y = factors.build(place);
+    tagFactors(place.g, place.g.nodesFrom(start), place.rest);
+    return y;
+  });
 
 /**
  * Replaces the chosen layers of a float graph by factors of their weights. Throws UserError when the method is unknown,

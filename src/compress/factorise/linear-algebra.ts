@@ -105,3 +105,25 @@ export function solveGram(g: Mat, b: Mat): Mat {
   const x = cholesky.isPositiveDefinite() ? cholesky.solve(right) : new LU(m).solve(right);
   return transposed(fromMatrix(x));
 }
+
+/** The lower triangle l of l l^T = a + ridge, for symmetric a that is positive but for rounding. */
+export function choleskyOf(a: Mat, ridge: number): Mat {
+  const m = toMatrix(a);
+  for (let i = 0; i < a.rows; i++) m.set(i, i, m.get(i, i) + ridge);
+  return fromMatrix(new CholeskyDecomposition(m).lowerTriangularMatrix);
+}
+
+/** x of l^T x = b, for a lower triangle l without zeros on the diagonal. */
+export function solveTransposed(l: Mat, b: Mat): Mat {
+  const x = matOf(b.rows, b.cols, b.data.slice());
+  for (let i = l.rows - 1; i >= 0; i--) {
+    for (let c = 0; c < b.cols; c++) {
+      let sum = x.data[i * b.cols + c]!;
+      for (let k = i + 1; k < l.rows; k++) {
+        sum -= l.data[k * l.cols + i]! * x.data[k * b.cols + c]!;
+      }
+      x.data[i * b.cols + c] = sum / l.data[i * l.cols + i]!;
+    }
+  }
+  return x;
+}

@@ -1,6 +1,7 @@
 /** @file The parts that take a layer's place: convolutions and linear layers in the layer's own layout and type. */
 import type { GraphBuilder, Value } from "../../graph/graph.ts";
 import type { Attrs } from "../../graph/op.ts";
+import type { RewriteContext } from "../../graph/rewrite.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { linear } from "../../ops/nn/linear.ts";
 import { permuteTensor } from "../../passes/rules.ts";
@@ -48,6 +49,18 @@ const FUSED = ["act", "out", "arith"] as const;
 function lastAttrs(layer: Layer): Attrs {
   const attrs = layer.node.attrs as Readonly<Record<string, unknown>>;
   return Object.fromEntries(FUSED.flatMap((k) => (k in attrs ? [[k, attrs[k]]] : [])));
+}
+
+/** Writes what takes a layer's place where the layer was, under the name of its result. */
+export function inPlace(
+  ctx: RewriteContext,
+  layer: Layer,
+  build: (place: Place) => Value,
+): readonly Value[] {
+  const [x, , ...rest] = layer.node.ins.map(ctx.value);
+  const y = build({ g: ctx.builder, layer, x: x!, rest });
+  ctx.builder.setName(y, ctx.graph.values.get(layer.node.outs[0]!)!.name);
+  return [y];
 }
 
 /** One convolution (or linear layer, where the layer is one). */

@@ -35,7 +35,7 @@ const MAX_SWEEPS = 50;
 const ENOUGH = 1e-5;
 
 /** [a, b, taps] as [b, a * taps]. */
-function second(data: Float64Array, a: number, b: number, taps: number): Mat {
+export function second(data: Float64Array, a: number, b: number, taps: number): Mat {
   const out = matOf(b, a * taps);
   for (let i = 0; i < a; i++)
     for (let j = 0; j < b; j++)

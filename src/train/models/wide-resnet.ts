@@ -1,10 +1,12 @@
 /** @file WRN-d-w (Zagoruyko & Komodakis, arXiv:1605.07146): pre-activation residual blocks on 32 x 32 pictures. */
+
+import { blockType } from "../../compress/substitute/block.ts";
 import type { Graph, Value } from "../../graph/graph.ts";
 import { UserError } from "../../util/errors.ts";
 import { Net } from "../net.ts";
 import type { Substitute } from "../structured/site.ts";
 import { structuredBlock } from "../structured/types.ts";
-import { addBlock, blockType } from "./blocks.ts";
+import { addBlock } from "./blocks.ts";
 import type { ModelOptions } from "./options.ts";
 
 export type BlockChoice = string | Substitute;

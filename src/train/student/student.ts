@@ -4,11 +4,11 @@
  * as they are, and linear layers between where nothing is asked for them.
  */
 import { type Layer, layersOf } from "../../compress/factorise/layer.ts";
+import { blockType } from "../../compress/substitute/block.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { type RewriteContext, rewrite, usesOf } from "../../graph/rewrite.ts";
 import { UserError } from "../../util/errors.ts";
 import { makeRng, type Rng } from "../../util/rng.ts";
-import { blockType } from "../models/blocks.ts";
 import { structuredBlock, structuredLinear } from "../structured/types.ts";
 import { renewed } from "./fresh-weights.ts";
 import { keepsSize, nextLayer } from "./runs.ts";

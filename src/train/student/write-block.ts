@@ -1,5 +1,6 @@
 /** @file Blocks in the place of convolutions of a teacher, in its layout. */
 import type { Geometry, Layer } from "../../compress/factorise/layer.ts";
+import type { BlockType } from "../../compress/substitute/block.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Activation } from "../../graph/op.ts";
 import type { RewriteContext } from "../../graph/rewrite.ts";
@@ -12,7 +13,7 @@ import { permuteTensor } from "../../passes/rules.ts";
 import { tensorOf } from "../../tensor/tensor.ts";
 import { product } from "../../util/math.ts";
 import type { Rng } from "../../util/rng.ts";
-import { type BlockLayer, type BlockType, blockLayers, layerNames } from "../models/blocks.ts";
+import { type BlockLayer, blockLayers, layerNames } from "../models/blocks.ts";
 import type { Pointwise, Site, Substitute } from "../structured/site.ts";
 import { drawn } from "./fresh-weights.ts";
 
