@@ -12,7 +12,13 @@ import { ceilDiv } from "../../util/math.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { type ConvGeometry, convGeometry } from "../gemm/geometry.ts";
 import { definePrimitive, type Operand, type Step } from "../primitive.ts";
-import { countNonZeros, MOST_COLUMNS, type SparseRows, sparseRows } from "../sparse/csr.ts";
+import {
+  countNonZeros,
+  MOST_COLUMNS,
+  rowOperands,
+  type SparseRows,
+  sparseRows,
+} from "../sparse/csr.ts";
 
 /** Densities above this are not worth a candidate: dense always wins. */
 const MOST_DENSE = 0.75;
@@ -73,7 +79,7 @@ export const convF32Spmm = definePrimitive({
             act === undefined ? v : SCALARS[act.fn]!.expr(v, act),
           );
           const start = constants[2] ?? tensorOf("f32", [g.n], new Array<number>(g.n).fill(0));
-          return { inPlace: false, steps: [stepOf(kernel, sparse, start, residual)] };
+          return { inPlace: false, steps: [stepOf(kernel, sparse, start, residual, caps.unpacks)] };
         },
       },
     ];
@@ -85,12 +91,12 @@ function stepOf(
   sparse: SparseRows,
   bias: SparseRows["values"],
   residual: boolean,
+  unpacks: boolean,
 ): Step {
   const operands: Operand[] = [
     { kind: "in", index: 0 },
     { kind: "const", name: "weights", tensor: sparse.values },
-    { kind: "const", name: "columns", tensor: sparse.indices },
-    { kind: "const", name: "rows", tensor: sparse.starts },
+    ...rowOperands(sparse, unpacks),
     { kind: "const", name: "bias", tensor: bias },
     { kind: "out", index: 0 },
   ];
