@@ -2,6 +2,8 @@
  * @file The cost model's data: `node bench/costs.ts measure MODEL...` times every candidate of bench models
  * and training steps (name or name:dtype) and adds that to devices/; --target native does so for C on this machine.
  * A later time replaces an earlier one, with --least only where it is shorter (for machines that are not quiet).
+ * With --relative, on another machine than the file is of, times are brought to its level, and new ones of
+ * sparse layers and layouts are added.
  * `node bench/costs.ts fit` writes src/select/coefficients.ts.
  */
 import { execFileSync } from "node:child_process";
@@ -11,7 +13,7 @@ import { parseArgs } from "node:util";
 import { thisDevice } from "../cli/selection-options.ts";
 import { openTarget, type Target, type TargetName } from "../cli/target.ts";
 import type { Graph } from "../src/graph/graph.ts";
-import { targetGraph } from "../src/pipeline.ts";
+import { cleanGraph, targetGraph } from "../src/pipeline.ts";
 import { measureCandidates } from "../src/profile/measure.ts";
 import { coefficientsFor, groupsOf } from "../src/select/costs.ts";
 import { fitCoefficients } from "../src/select/fit.ts";
@@ -25,11 +27,14 @@ import {
 } from "../src/select/profile.ts";
 import { crossEntropy } from "../src/train/losses.ts";
 import { lenet5 } from "../src/train/models/lenet5.ts";
+import { mobilenetV2 } from "../src/train/models/mobilenet-v2.ts";
 import { resnet8 } from "../src/train/models/resnet8.ts";
 import { sgd } from "../src/train/optimizers.ts";
 import { trainingStep } from "../src/train/step.ts";
+import { median } from "../src/util/math.ts";
 import type { Found } from "./models/files.ts";
 import { DTYPES, MODELS, type ModelDType } from "./models/index.ts";
+import { prunedWeights } from "./models/sparse.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 const DEVICES = join(ROOT, "devices");
@@ -49,8 +54,17 @@ const stepOf = (model: Graph): Graph =>
       crossEntropy(g, Object.values(outputs)[0]!, input("target", [BATCH, CLASSES])),
   }).graph;
 
-/** Training steps, f32 only. */
+const sparse =
+  (zeros: number, side = 32): (() => Graph) =>
+  () =>
+    cleanGraph(prunedWeights(mobilenetV2({ width: 0.5, side }), zeros));
+
+/** Sparse networks and training steps, f32 only. */
 const STEPS: Readonly<Record<string, () => Graph>> = {
+  "mobilenet-v2-50": sparse(0.5),
+  "mobilenet-v2-80": sparse(0.8),
+  "mobilenet-v2-90": sparse(0.9),
+  "mobilenet-v2-90-96": sparse(0.9, 96),
   "train-resnet8": () => stepOf(resnet8({ batch: BATCH, classes: CLASSES })),
   "train-lenet5": () => stepOf(lenet5({ batch: BATCH, classes: CLASSES })),
 };
@@ -58,7 +72,7 @@ const STEPS: Readonly<Record<string, () => Graph>> = {
 async function load(name: string, dtype: ModelDType): Promise<Found> {
   const step = STEPS[name];
   if (step !== undefined) {
-    return dtype === "f32" ? { graph: step() } : { missing: "training is in f32" };
+    return dtype === "f32" ? { graph: step() } : { missing: "f32 only" };
   }
   const model = MODELS.find((m) => m.name === name);
   const names = [...MODELS.map((m) => m.name), ...Object.keys(STEPS)];
@@ -84,15 +98,44 @@ async function measure(
     budgetMs,
     open,
   });
-  const device = thisDevice(caps.name, compiler);
   const path = pathOf(caps.name);
-  const before = existsSync(path) ? read(path).entries : [];
+  const old = existsSync(path) ? read(path) : null;
+  const before = old?.entries ?? [];
   const known = measuredTimes(before);
   const least = ({ key, ns }: ProfileEntry): number => Math.min(ns, known.get(key) ?? ns);
-  const kept = values.least ? entries.map((e) => ({ ...e, ns: least(e) })) : entries;
+  const kept = values.relative
+    ? brought(entries, before)
+    : values.least
+      ? entries.map((e) => ({ ...e, ns: least(e) }))
+      : entries;
+  const device = values.relative && old !== null ? old.device : thisDevice(caps.name, compiler);
   writeFileSync(path, printProfile({ device, entries: mergeEntries(before, kept) }));
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(`${name} ${dtype}: ${entries.length} candidates in ${seconds} s`);
+}
+
+/** Groups that tell the level of a machine: dense products; and those that only sparse networks have enough of. */
+const LEVEL = /\/igemm\//;
+const SPARSE_ONLY = /\/(spmm|blocks)|@nchw|^relayout/;
+
+/** Times as they would be on the machine of `before`, by what dense products take there; without what is known. */
+function brought(
+  entries: readonly ProfileEntry[],
+  before: readonly ProfileEntry[],
+): ProfileEntry[] {
+  const table = fitCoefficients(before);
+  const logs = entries.flatMap(({ group, ns, macs, bytes }) => {
+    const law = LEVEL.test(group) ? table[group] : undefined;
+    return law === undefined ? [] : [Math.log(ns / (law[0] * macs + law[1] * bytes + law[2]))];
+  });
+  const factor = Math.exp(median(logs));
+  console.log(
+    `this machine takes ${factor.toFixed(2)} times as long (${logs.length} dense products)`,
+  );
+  const known = measuredTimes(before);
+  return entries.flatMap((e) =>
+    known.has(e.key) || !SPARSE_ONLY.test(e.group) ? [] : [{ ...e, ns: e.ns / factor }],
+  );
 }
 
 /** Relative errors of the fit, by group: how far the model is off. */
@@ -139,6 +182,7 @@ const { positionals, values } = parseArgs({
     budget: { type: "string", default: "500" },
     target: { type: "string", default: "wasm" },
     least: { type: "boolean", default: false },
+    relative: { type: "boolean", default: false },
   },
 });
 const [command, ...models] = positionals;
@@ -154,5 +198,5 @@ else if (command === "measure") {
   }
 } else
   console.log(
-    "node bench/costs.ts measure MODEL[:DTYPE]... [--target wasm|native] [--budget MS] [--least] | fit",
+    "node bench/costs.ts measure MODEL[:DTYPE]... [--target wasm|native] [--budget MS] [--least] [--relative] | fit",
   );

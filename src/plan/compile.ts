@@ -16,6 +16,7 @@ import type { NetworkNode, Selector } from "../select/network.ts";
 import { applySelection, type ChosenNetwork } from "../select/schedule.ts";
 import type { TensorType } from "../tensor/tensor.ts";
 import { invariant } from "../util/errors.ts";
+import { compactConstants } from "./compact.ts";
 import { decodeStep } from "./decode.ts";
 import { KernelTable } from "./kernel-table.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
@@ -68,7 +69,7 @@ export function compileGraph(source: Graph, options: CompileOptions): CompileRes
   const converted = chosen.graph.values.size !== logical.values.size;
   const values = converted ? knownValues(chosen.graph) : known;
   const state = (options.state ?? []).map((pair) => statePair(chosen.graph, pair));
-  return new Assembly(chosen.graph, values, implementAll(chosen), caps.vectorBytes, state).result();
+  return new Assembly(chosen.graph, values, implementAll(chosen), caps, state).result();
 }
 
 /** Builds what was chosen. */
@@ -88,15 +89,16 @@ class Assembly {
   private readonly placed: PlacedConstants;
   private readonly plan: MemoryPlan;
   private readonly state: readonly StateValues[];
+  private readonly unpacks: boolean;
 
-  /** `align`: of all addresses, at least 16. */
   constructor(
     graph: Graph,
     known: KnownValues,
     schedule: readonly Scheduled[],
-    align: number,
+    { vectorBytes: align, unpacks }: Capabilities,
     state: readonly StateValues[],
   ) {
+    this.unpacks = unpacks;
     this.graph = graph;
     this.known = known;
     this.schedule = schedule;
@@ -224,6 +226,7 @@ class Assembly {
       arenaBytes: this.plan.arenaBytes,
       meta: graph.meta,
     };
-    return { program, nodes, isConstant: (v) => this.known.tensor(v) !== undefined };
+    const compact = this.unpacks ? compactConstants(program, this.table) : program;
+    return { program: compact, nodes, isConstant: (v) => this.known.tensor(v) !== undefined };
   }
 }

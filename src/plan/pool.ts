@@ -28,6 +28,8 @@ export interface Made {
   readonly type: TensorType;
   /** Buffers: the stored tensor, the result. */
   readonly kernel: Kernel;
+  /** Default: none. */
+  readonly args?: readonly number[];
 }
 
 /** Collects constants; adding equal bytes again gives the same entry. */
@@ -40,7 +42,8 @@ export class ConstantPool {
   add(tensor: Tensor, name: string, storage?: PackedStorage, made?: Made): number {
     const known = this.byTensor.get(tensor);
     if (known !== undefined) return known;
-    const use = made === undefined ? (storage?.dtype ?? "") : printKernel(made.kernel);
+    const use =
+      made === undefined ? (storage?.dtype ?? "") : `${printKernel(made.kernel)}${made.args ?? ""}`;
     const key = `${use}:${tensor.data.byteLength}:${hashBytes(bytesOf(tensor))}`;
     const same = this.byHash.get(key);
     if (same !== undefined) {
@@ -111,7 +114,12 @@ export function placeConstants(
     const label = `load ${name}`;
     if (made !== undefined) {
       const stored = place(name, bytesOf(tensor));
-      init.push({ kernel: intern(made.kernel), bases: [stored, room(made.type)], args: [], label });
+      init.push({
+        kernel: intern(made.kernel),
+        bases: [stored, room(made.type)],
+        args: made.args ?? [],
+        label,
+      });
       continue;
     }
     if (storage === undefined) {

@@ -11,6 +11,11 @@ export interface Capabilities {
   readonly fma: "all" | "some" | "none";
   /** Exact sums of four 8-bit products are one instruction: as for fma. */
   readonly dot8: "all" | "some" | "none";
+  /**
+   * Constants that are mostly zeros are stored without them and written out when a model is loaded: a small file for
+   * more memory. Otherwise kernels read constants where they are stored.
+   */
+  readonly unpacks: boolean;
 }
 
 /** V8 on x64 gives kernels 15 of 16 registers. */
@@ -20,6 +25,7 @@ export const WASM: Capabilities = {
   registers: 15,
   fma: "some",
   dot8: "some",
+  unpacks: true,
 };
 
 /**
@@ -40,4 +46,5 @@ export const capsOfCpu = (cpu: {
   registers: cpu.registers,
   fma: cpu.name === "portable" ? "some" : "all",
   dot8: cpu.dot8 ? "all" : "none",
+  unpacks: false,
 });

@@ -29,6 +29,7 @@ export type Operand =
       readonly type: TensorType;
       readonly from: Tensor;
       readonly kernel: Kernel;
+      readonly args?: readonly number[];
     }
   /** Scratch of `bytes`, shared between the steps of one implementation that name the same `id`. */
   | { readonly kind: "work"; readonly id: string; readonly bytes: number };

@@ -21,8 +21,8 @@ import { assertClose, sampleInputs } from "./harness.ts";
 
 const TARGETS: readonly Capabilities[] = [
   WASM,
-  { name: "wide", vectorBytes: 32, registers: 15, fma: "all", dot8: "none" },
-  { name: "wider", vectorBytes: 64, registers: 29, fma: "all", dot8: "all" },
+  { name: "wide", vectorBytes: 32, registers: 15, fma: "all", dot8: "none", unpacks: false },
+  { name: "wider", vectorBytes: 64, registers: 29, fma: "all", dot8: "all", unpacks: true },
 ];
 
 /** Candidates that trade rounding for speed, and the relative L2 error they may have. */

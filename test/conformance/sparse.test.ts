@@ -101,6 +101,7 @@ test(`channels-first SpMM, seed ${SEED}`, () => {
     { x: [2, 5, 7, 9], o: 5, residual: true },
     { x: [1, 1, 4, 30], o: 3 },
     { x: [1, 3, 3, 300], o: 2, keep: 0.01 },
+    { x: [1, 33, 63, 64], o: 3, keep: 0.02 },
     { x: [1, 6, 6, 4], o: 4, keep: 0 },
   ];
   for (const l of layers) {

@@ -1,6 +1,7 @@
 /**
  * @file f32 1x1 convolution with sparse weights, channels first: vectors of neighbouring pixels of one output
- * channel stay in registers while its non-zero weights are walked (XNNPACK's SpMM, see ../sparse/csr.ts).
+ * channel stay in registers while its non-zero weights are walked (XNNPACK's SpMM, see ../sparse/csr.ts). One output
+ * channel after another, so that results are written as long runs.
  */
 import { add, affine, fma, KernelBuilder, min, mul } from "../../kernel/build.ts";
 import type { Expr, Kernel, KType } from "../../kernel/ir.ts";
@@ -11,10 +12,22 @@ import { ceilDiv } from "../../util/math.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { type ConvGeometry, convGeometry } from "../gemm/geometry.ts";
 import { definePrimitive, type Operand, type Step } from "../primitive.ts";
-import { countNonZeros, MOST_COLUMNS, type SparseRows, sparseRows } from "../sparse/csr.ts";
+import {
+  countNonZeros,
+  MOST_COLUMNS,
+  rowOperands,
+  type SparseRows,
+  sparseRows,
+} from "../sparse/csr.ts";
 
 /** Densities above this are not worth a candidate: dense always wins. */
 const MOST_DENSE = 0.75;
+
+/**
+ * Bytes of input that all output channels walk before the next ones are read. Planes lie a power of two apart in
+ * most networks, so that few of their lines fit the first cache: long runs of each are better than short ones of all.
+ */
+const CACHED = 512 * 1024;
 
 /** Vectors of pixels in registers: `count` of `lanes`. */
 interface Block {
@@ -66,7 +79,7 @@ export const convF32Spmm = definePrimitive({
             act === undefined ? v : SCALARS[act.fn]!.expr(v, act),
           );
           const start = constants[2] ?? tensorOf("f32", [g.n], new Array<number>(g.n).fill(0));
-          return { inPlace: false, steps: [stepOf(kernel, sparse, start, residual)] };
+          return { inPlace: false, steps: [stepOf(kernel, sparse, start, residual, caps.unpacks)] };
         },
       },
     ];
@@ -78,12 +91,12 @@ function stepOf(
   sparse: SparseRows,
   bias: SparseRows["values"],
   residual: boolean,
+  unpacks: boolean,
 ): Step {
   const operands: Operand[] = [
     { kind: "in", index: 0 },
     { kind: "const", name: "weights", tensor: sparse.values },
-    { kind: "const", name: "columns", tensor: sparse.indices },
-    { kind: "const", name: "rows", tensor: sparse.starts },
+    ...rowOperands(sparse, unpacks),
     { kind: "const", name: "bias", tensor: bias },
     { kind: "out", index: 0 },
   ];
@@ -111,33 +124,40 @@ function spmmKernel(
   const y = k.buffer("y", "f32", g.batch * g.n * plane, "out");
   const residual = hasResidual ? k.buffer("residual", "f32", g.batch * g.n * plane, "in") : null;
   const tiles = ceilDiv(plane, width);
-  const pixels = (image: Expr, t: Expr): void => {
+  const chunk = Math.min(tiles, Math.max(1, Math.floor(CACHED / (g.c * width * 4))));
+  const sums = (image: Expr, o: Expr, t: Expr, from: Expr, to: Expr): void => {
     // The last block overlaps the one before when the pixels are no multiple of its width.
     const at = mul(t, width);
     const pixel = plane % width === 0 ? at : k.let("pixel", min(at, plane - width));
-    const from = k.let("from", affine(pixel, [image, g.c * plane]));
-    const to = k.let("to", affine(pixel, [image, g.n * plane]));
-    k.for("o", 0, g.n, (o) => {
-      const start = k.let("start", k.loadGroup(bias, o, type));
-      const acc = offsets.map(() => k.reg("acc", start));
-      const end = k.let("end", k.load(starts, add(o, 1)));
-      k.for("z", k.load(starts, o), end, (z) => {
-        const value = k.let("w", k.loadGroup(w, z, type));
-        const a = k.let("a", affine(from, [k.load(columns, z), plane]));
-        acc.forEach((sum, i) => {
-          k.set(sum, fma(k.load(x, add(a, offsets[i]!), type), value, sum));
-        });
-      });
-      const out = k.let("out", affine(to, [o, plane]));
+    const source = k.let("source", affine(pixel, [image, g.c * plane]));
+    const start = k.let("start", k.loadGroup(bias, o, type));
+    const acc = offsets.map(() => k.reg("acc", start));
+    k.for("z", from, to, (z) => {
+      const value = k.let("w", k.loadGroup(w, z, type));
+      const a = k.let("a", affine(source, [k.load(columns, z), plane]));
       acc.forEach((sum, i) => {
-        const place = add(out, offsets[i]!);
-        const v = residual === null ? sum : add(sum, k.load(residual, place, type));
-        k.store(y, place, finish(k.let("v", v)));
+        k.set(sum, fma(k.load(x, add(a, offsets[i]!), type), value, sum));
       });
+    });
+    const out = k.let("out", affine(pixel, [image, g.n * plane], [o, plane]));
+    acc.forEach((sum, i) => {
+      const place = add(out, offsets[i]!);
+      const v = residual === null ? sum : add(sum, k.load(residual, place, type));
+      k.store(y, place, finish(k.let("v", v)));
     });
   };
   k.forParallel("image", 0, g.batch, (image) => {
-    k.for("block", 0, tiles, (t) => pixels(image, t), { tag: "outline", parallel: true });
+    k.for("chunk", 0, ceilDiv(tiles, chunk), (c) => {
+      const first = mul(c, chunk);
+      const end = add(first, chunk);
+      const last = tiles % chunk === 0 ? end : k.let("last", min(end, tiles));
+      const row = (o: Expr): void => {
+        const from = k.let("from", k.load(starts, o));
+        const to = k.let("to", k.load(starts, add(o, 1)));
+        k.for("block", first, last, (t) => sums(image, o, t, from, to));
+      };
+      k.for("o", 0, g.n, row, { tag: "outline", parallel: true });
+    });
   });
   return k.build();
 }

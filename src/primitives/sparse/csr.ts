@@ -4,6 +4,8 @@
  */
 import type { Tensor } from "../../tensor/tensor.ts";
 import { tensorOf } from "../../tensor/tensor.ts";
+import type { Operand } from "../primitive.ts";
+import { columnsKernel, packGaps, startsKernel } from "./gaps.ts";
 
 export interface SparseRows {
   readonly rows: number;
@@ -13,12 +15,16 @@ export interface SparseRows {
   readonly values: Tensor;
   /** Column of each value, u16. */
   readonly indices: Tensor;
+  /** Where each value lies in the dense tensor. */
+  readonly places: Uint32Array;
   /** Where each row starts, and the end: rows + 1 elements, i32. */
   readonly starts: Tensor;
 }
 
 /** Columns that fit the 16-bit indices. */
 export const MOST_COLUMNS = 65536;
+/** Columns of which 16 bits can count all. */
+const MOST_COUNTED = 65535;
 
 /** The number of elements of a weight tensor that are not zero. */
 export function countNonZeros(w: Tensor): number {
@@ -33,6 +39,7 @@ export function sparseRows(w: Tensor, rows: number): SparseRows {
   const nonZeros = countNonZeros(w);
   const values = new Float32Array(Math.max(1, nonZeros));
   const indices = new Uint16Array(values.length);
+  const places = new Uint32Array(nonZeros);
   const starts: number[] = [0];
   let at = 0;
   for (let r = 0; r < rows; r++) {
@@ -40,6 +47,7 @@ export function sparseRows(w: Tensor, rows: number): SparseRows {
       const value = w.data[r * columns + c] as number;
       if (value === 0) continue;
       values[at] = value;
+      places[at] = r * columns + c;
       indices[at++] = c;
     }
     starts.push(at);
@@ -50,6 +58,43 @@ export function sparseRows(w: Tensor, rows: number): SparseRows {
     nonZeros,
     values: { type: { dtype: "f32", shape: [values.length] }, data: values },
     indices: { type: { dtype: "u16", shape: [indices.length] }, data: indices },
+    places,
     starts: tensorOf("i32", [starts.length], starts),
   };
+}
+
+/** Operands of the columns and the starts of rows: as they are, or made of gaps and of counts when a model is loaded. */
+export function rowOperands(
+  { rows, columns, nonZeros, indices, places, starts }: SparseRows,
+  unpacks: boolean,
+): readonly Operand[] {
+  const counts = Array.from(
+    { length: rows },
+    (_, r) => Number(starts.data[r + 1]) - Number(starts.data[r]),
+  );
+  if (!unpacks || nonZeros === 0 || columns > MOST_COUNTED) {
+    return [
+      { kind: "const", name: "columns", tensor: indices },
+      { kind: "const", name: "rows", tensor: starts },
+    ];
+  }
+  const gaps = packGaps(places);
+  return [
+    {
+      kind: "made",
+      name: "columns",
+      type: indices.type,
+      from: tensorOf("u8", [gaps.bytes.length], [...gaps.bytes]),
+      kernel: columnsKernel(gaps.bytes.length, nonZeros),
+      args: [gaps.count, columns],
+    },
+    {
+      kind: "made",
+      name: "rows",
+      type: starts.type,
+      from: tensorOf("u16", [rows], counts),
+      kernel: startsKernel(rows),
+      args: [rows],
+    },
+  ];
 }
