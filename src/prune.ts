@@ -5,7 +5,10 @@
 import {
   chooseChannels,
   normalised,
+  type PrunedLayer,
+  type PruneTarget,
   prunableGroups,
+  prunedLayers,
   removeChannels,
   removedShare,
   shufflesToGather,
@@ -23,13 +26,14 @@ import {
   type Scope,
   sparsityOf,
 } from "./compress/sparsity/index.ts";
-import { constantBytes, macsOf, macsOfNode } from "./graph/count.ts";
-import { type Graph, type Node, typeOf } from "./graph/graph.ts";
+import { constantBytes, macsOf } from "./graph/count.ts";
+import type { Graph } from "./graph/graph.ts";
 import { cleanup } from "./passes/index.ts";
 import { runPasses } from "./passes/pass.ts";
 import { type CompileModelOptions, cleanGraph, compile } from "./pipeline.ts";
-import { byteSize } from "./tensor/tensor.ts";
 import { UserError } from "./util/errors.ts";
+
+export type { PrunedLayer } from "./compress/prune/index.ts";
 
 /** How much is to go: a share of the channels or weights, or what may be left. */
 export type PruneAmount =
@@ -63,18 +67,6 @@ export interface PruneOptions {
   readonly compile?: CompileModelOptions;
 }
 
-/** One layer before and after. */
-export interface PrunedLayer {
-  readonly name: string;
-  readonly op: string;
-  /** Of its result, along the axis that changed; null: it stayed. */
-  readonly channels: readonly [before: number, after: number] | null;
-  readonly macs: readonly [before: number, after: number];
-  readonly bytes: readonly [before: number, after: number];
-  /** Share of its weights that are 0. */
-  readonly zeros: readonly [before: number, after: number];
-}
-
 export interface PruneResult {
   readonly graph: Graph;
   /** The clean graph it was made from, weights in f32. */
@@ -106,7 +98,8 @@ interface Pruned {
   readonly removed: number;
 }
 
-function targetOf(amount: PruneAmount, options: CompileModelOptions) {
+/** What is to be reached; predicted times are of the clean graph. */
+export function targetOf(amount: PruneAmount, options: CompileModelOptions = {}): PruneTarget {
   if ("ratio" in amount) return { share: amount.ratio };
   if ("macs" in amount) {
     return { cost: macsOf, limit: amount.macs, what: "the number of multiply-accumulates" };
@@ -160,52 +153,6 @@ function pruneWeights(graph: Graph, options: PruneOptions): Pruned {
   return { graph: applyMasks(graph, weights, made), removed: sparsityOf(made) };
 }
 
-const weightBytes = (graph: Graph, node: Node): number =>
-  node.ins.reduce((n, v) => n + (graph.constants.has(v) ? byteSize(typeOf(graph, v)) : 0), 0);
-
-/** Share of zeros among the weights a node reads. */
-function zerosOf(graph: Graph, node: Node): number {
-  let [zero, all] = [0, 0];
-  for (const v of node.ins) {
-    const t = graph.constants.get(v);
-    if (t === undefined || t.type.shape.length < 2) continue;
-    all += t.data.length;
-    for (let i = 0; i < t.data.length; i++) if (t.data[i] === 0) zero++;
-  }
-  return all === 0 ? 0 : zero / all;
-}
-
-/** The axis of the result that changed. */
-function channelsOf(before: readonly number[], after: readonly number[]): PrunedLayer["channels"] {
-  const axis = before.findIndex((n, i) => n !== after[i]);
-  return axis < 0 || before.length !== after.length ? null : [before[axis]!, after[axis]!];
-}
-
-/** Layers with weights, matched by name and order. */
-function layersOf(original: Graph, graph: Graph): PrunedLayer[] {
-  const layers = (g: Graph): Node[] => g.nodes.filter((n) => n.op.contracts === true);
-  const left = new Map<string, Node[]>();
-  for (const n of layers(graph)) left.set(n.name, [...(left.get(n.name) ?? []), n]);
-  return layers(original).flatMap((node): PrunedLayer[] => {
-    const now = left.get(node.name)?.shift();
-    if (now === undefined) return [];
-    const shapes = [
-      typeOf(original, node.outs[0]!).shape,
-      typeOf(graph, now.outs[0]!).shape,
-    ] as const;
-    return [
-      {
-        name: node.name,
-        op: node.op.name,
-        channels: channelsOf(...shapes),
-        macs: [macsOfNode(original, node), macsOfNode(graph, now)],
-        bytes: [weightBytes(original, node), weightBytes(graph, now)],
-        zeros: [zerosOf(original, node), zerosOf(graph, now)],
-      },
-    ];
-  });
-}
-
 /**
  * Prunes a float model as imported, or clean. Throws UserError where the method does not fit the model, or the target
  * cannot be reached.
@@ -220,7 +167,7 @@ export function pruneModel(model: Graph, options: PruneOptions): PruneResult {
   return {
     graph,
     original,
-    layers: layersOf(original, graph),
+    layers: prunedLayers(original, graph),
     macs: [macsOf(original), macsOf(graph)],
     bytes: [constantBytes(original), constantBytes(graph)],
     predictedMs: [predictedMs(original, predict), predictedMs(graph, predict)],
