@@ -69,6 +69,7 @@ export {
 } from "./compress/quantize/index.ts";
 export {
   applyMasks,
+  fullMasks,
   type GradualSchedule,
   gradualSparsity,
   isPruningStep,

@@ -2,6 +2,7 @@
 export { gradients } from "../autodiff/backward.ts";
 export { trainableGraph } from "../pipeline.ts";
 export type { Batch, BatchSource } from "./batches.ts";
+export { type Between, hooksInTurn, type NextState, type StateHook } from "./between.ts";
 export {
   type Checkpoint,
   decodeCheckpoint,
@@ -104,6 +105,7 @@ export {
   stepRate,
   warmUp,
 } from "./schedules.ts";
+export * from "./sparse/index.ts";
 export {
   type LossInput,
   type StateTensor,

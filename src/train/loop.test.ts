@@ -247,3 +247,22 @@ test("a loss that runs away without overflow: the layer with the largest values"
     /^step 3: the loss is \d.*; the values of layer 'conv2' \(conv\) are the largest, up to \d\.\d+e\+9$/,
     /check data/,
   ));
+
+test("a run with a hook that fails is repeated with the hook", async () => {
+  const calls: number[] = [];
+  await diverges(
+    {
+      // The same state, handed over anew.
+      between: ({ step, state }) => {
+        calls.push(step);
+        return step % 2 === 0 ? state() : null;
+      },
+      train: source((image, step) => {
+        if (step === 4) image[5] = Number.NaN;
+      }),
+    },
+    /^step 5: the loss is NaN; input 'image' of this batch holds values/,
+    /check the data/,
+  );
+  assert.deepEqual(calls, [0, 1, 2, 3, 4, 1, 2, 3, 4]);
+});

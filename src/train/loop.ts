@@ -8,6 +8,7 @@ import type { TypedArray } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 import type { Batch, BatchSource } from "./batches.ts";
+import type { StateHook } from "./between.ts";
 import { divergence, locate, notFinite } from "./diverged.ts";
 import { type Evaluator, metricRises, rightRows } from "./evaluate.ts";
 import type { Optimizer } from "./optimizers.ts";
@@ -98,6 +99,8 @@ export interface FitOptions {
   readonly from?: LoopState;
   /** Ends the run after the present step. */
   readonly signal?: AbortSignal;
+  /** Changes the state between steps, before evaluations and checkpoints. */
+  readonly between?: StateHook;
   readonly onStep?: (report: StepReport) => void;
   /** After the last step of an epoch. */
   readonly onEpoch?: (report: StepReport & { readonly seconds: number }) => void;
@@ -185,7 +188,10 @@ class Fit {
   }
 
   async run(): Promise<FitResult> {
-    const { steps, signal } = this.o;
+    const { steps, signal, from, trainer } = this.o;
+    if (from === undefined && (await this.between(0, null))) {
+      this.anchor = { step: 0, state: trainer.state() };
+    }
     while (this.progress.ended === null && this.progress.step < steps) {
       if (signal?.aborted === true) {
         await this.save();
@@ -230,6 +236,7 @@ class Fit {
     const first = firstLoss ?? loss;
     if (!(Math.abs(loss) <= RUNAWAY * Math.max(1, Math.abs(first)))) await this.fail(step, loss);
     const output = Object.values(outputs)[0];
+    await this.between(step + 1, batch);
     const counts = output !== undefined && hasClasses(output, batch, train.rows);
     this.progress = {
       ...this.progress,
@@ -245,6 +252,15 @@ class Fit {
     const took = performance.now() - start;
     this.pace = this.pace === 0 ? took : 0.95 * this.pace + 0.05 * took;
     this.report(loss, rate);
+  }
+
+  /** Lets the hook change the state after so many steps; whether it did. */
+  private async between(step: number, batch: Batch | null): Promise<boolean> {
+    const { between, trainer } = this.o;
+    const next = await between?.({ step, batch, state: () => trainer.state() });
+    if (next === undefined || next === null) return false;
+    trainer.restore(next, step);
+    return true;
   }
 
   private report(loss: number, rate: number): void {
@@ -329,7 +345,7 @@ class Fit {
       const after = trainer.state();
       const lost = notFinite(after as ReadonlyMap<string, ArrayLike<number>>) !== undefined;
       if (step < last && !lost) {
-        before = after;
+        before = (await this.between(step + 1, batch)) ? trainer.state() : after;
         continue;
       }
       const given = Object.entries({ ...optimizer.scalars, ...training.given });

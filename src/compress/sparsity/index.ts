@@ -10,4 +10,11 @@ export {
   SCOPES,
   type Scope,
 } from "./magnitude.ts";
-export { applyMasks, type LayerWeights, layerWeights, type Masks, sparsityOf } from "./weights.ts";
+export {
+  applyMasks,
+  fullMasks,
+  type LayerWeights,
+  layerWeights,
+  type Masks,
+  sparsityOf,
+} from "./weights.ts";

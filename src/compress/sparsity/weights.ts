@@ -50,6 +50,10 @@ export function layerWeights(
   return [...found.values()];
 }
 
+/** Masks under which everything stays. */
+export const fullMasks = (weights: readonly LayerWeights[]): Masks =>
+  new Map(weights.map(({ name, tensor }) => [name, new Uint8Array(tensor.data.length).fill(1)]));
+
 /** The graph with the masked weights at 0. Throws UserError for a mask of another size, or of no weights. */
 export function applyMasks(graph: Graph, weights: readonly LayerWeights[], masks: Masks): Graph {
   const constants = new Map(graph.constants);
