@@ -19,6 +19,7 @@ import {
 import { unpackWeights } from "./compress/quantize/index.ts";
 import {
   applyMasks,
+  type LayerWeights,
   layerWeights,
   type Masks,
   magnitudeMasks,
@@ -60,8 +61,8 @@ export interface PruneOptions {
   readonly roundTo?: number;
   /** Largest share of a group that goes; default 1. */
   readonly maxShare?: number;
-  /** Rank channels by importance per saved cost of the target. */
-  readonly perCost?: boolean;
+  /** Rank channels by importance per saved cost; true: of the target. */
+  readonly perCost?: boolean | ((graph: Graph) => number);
   readonly seed?: number;
   /** How times are predicted. */
   readonly compile?: CompileModelOptions;
@@ -135,6 +136,23 @@ function sparsityFor(graph: Graph, amount: PruneAmount | undefined): number {
   });
 }
 
+/** Methods that set single weights to 0. */
+export type WeightMethod = Exclude<PruneMethod, { readonly kind: "channels" }>;
+
+/** Magnitudes that compete, and what goes together. */
+export const magnitudesOf = (method: WeightMethod & { readonly kind: "weights" }) =>
+  ({ scope: method.scope, grain: method.blocks === true ? "block" : "single" }) as const;
+
+/** Which weights stay by the method; `sparsity` is the share that goes, which n:m says itself. */
+export const weightMasks = (
+  method: WeightMethod,
+  weights: readonly LayerWeights[],
+  sparsity: number,
+): Masks =>
+  method.kind === "nm"
+    ? nmMasks(weights, method.n, method.m)
+    : magnitudeMasks(weights, { sparsity, ...magnitudesOf(method) });
+
 /** The clean graph with weights at 0. */
 function pruneWeights(graph: Graph, options: PruneOptions): Pruned {
   const weights = layerWeights(graph);
@@ -142,14 +160,8 @@ function pruneWeights(graph: Graph, options: PruneOptions): Pruned {
   if (weights.length === 0) {
     throw new UserError("E_UNSUPPORTED", "the model has no f32 weights to prune");
   }
-  const masks = (): Masks => {
-    if (method.kind === "nm") return nmMasks(weights, method.n, method.m);
-    if (method.kind === "channels") return new Map();
-    const { scope, blocks = false } = method;
-    const sparsity = sparsityFor(graph, amount);
-    return magnitudeMasks(weights, { sparsity, scope, grain: blocks ? "block" : "single" });
-  };
-  const made = masks();
+  const sparsity = method.kind === "weights" ? sparsityFor(graph, amount) : 0;
+  const made = method.kind === "channels" ? new Map() : weightMasks(method, weights, sparsity);
   return { graph: applyMasks(graph, weights, made), removed: sparsityOf(made) };
 }
 
