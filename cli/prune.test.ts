@@ -6,7 +6,7 @@ import { loadModel } from "../src/pipeline.ts";
 import { tersor } from "../test/support/cli.ts";
 import { modelFolder, smallClassifier } from "../test/support/models.ts";
 import { runOrt, seededFeeds } from "../test/support/whole-models.ts";
-import { amountOf, methodOf } from "./prune.ts";
+import { amountOf, methodOf } from "./prune-options.ts";
 
 test("prune removes channels, writes the model and says what changed", async () => {
   const folder = modelFolder();

@@ -1,134 +1,83 @@
 /** @file `tersor prune`: a model with fewer channels or weights, without data. */
 import { gzipSync } from "node:zlib";
 import { Argument, Command } from "commander";
-import { unpackWeights } from "../src/compress/quantize/index.ts";
-import { constantBytes, macsOf } from "../src/graph/count.ts";
-import type { Graph } from "../src/graph/graph.ts";
-import { type CompileModelOptions, cleanGraph, compile, toOnnx } from "../src/pipeline.ts";
+import { compile, toOnnx } from "../src/pipeline.ts";
 import { WASM } from "../src/primitives/capabilities.ts";
-import {
-  type PruneAmount,
-  type PruneMethod,
-  type PruneResult,
-  predictedMs,
-  pruneMethod,
-  pruneModel,
-} from "../src/prune.ts";
+import { type PruneResult, pruneModel } from "../src/prune.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
 import { bytes, count, ms, table } from "./format.ts";
-import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
+import { type Io, makeIo, seedOf } from "./io.ts";
+import { openForCommand, realNumber, wholeNumber, withCommon, withModel } from "./options.ts";
 import {
-  type ModelOptions,
-  openForCommand,
-  realNumber,
-  wholeNumber,
-  withCommon,
-  withModel,
-} from "./options.ts";
+  amountOf,
+  costName,
+  METHODS,
+  methodOf,
+  type PruneFlags,
+  perCostOf,
+  withDataFlags,
+} from "./prune-options.ts";
+import { pruneWithData } from "./prune-run.ts";
+import { layerTable, pair } from "./prune-table.ts";
 import { selectionOptions } from "./selection-options.ts";
 
-interface Options extends CommonOptions, ModelOptions {
-  readonly method: string;
-  readonly ratio?: number;
-  readonly target?: string;
-  readonly roundTo?: number;
-  readonly maxShare?: number;
-  readonly perCost?: boolean;
-  readonly profile?: string;
-  readonly out: string;
-}
-
-const METHODS = "l1, l2, bn, fpgm, random; magnitude, magnitude-layer, lamp, blocks, nm=2:4";
-const NEED_DATA = ["taylor", "fisher", "snip", "movement"];
+const NOTES = `
+With data, --finetune trains the pruned model: checkpoints, log and plot are in the
+folder's finetune/. The same command again goes on where it was stopped, to the same
+bits; trainings that are finished are not repeated. report.html compares everything.`;
 
 export const pruneCommand = (): Command =>
   withCommon(
     withModel(
-      new Command("prune")
-        .description("remove channels or weights of a model, without data, and write it")
-        .addArgument(new Argument("<model>", ".onnx or .tflite file"))
-        .requiredOption("--method <name>", METHODS)
-        .option("--ratio <x>", "share of the channels or weights that goes, 0 to 1", realNumber(0))
-        .option("--target <what=x>", "macs=50%, bytes=100KB or latency=2ms, for channels")
-        .option("--round-to <n>", "keep channels a multiple of this, default 1", wholeNumber(1))
-        .option("--max-share <x>", "largest share of a layer's channels that goes", realNumber(0))
-        .option("--per-cost", "rank by importance per cost that a channel saves")
-        .option("--profile <file>", "times measured by tersor profile; auto: those of this machine")
-        .requiredOption("--out <folder>", "where to write"),
+      withDataFlags(
+        new Command("prune")
+          .description("remove channels or weights of a model, with or without data, and write it")
+          .addArgument(new Argument("<model>", ".onnx or .tflite file"))
+          .requiredOption("--method <name>", METHODS)
+          .option(
+            "--ratio <x>",
+            "share of the channels or weights that goes, 0 to 1",
+            realNumber(0),
+          )
+          .option("--target <what=x>", "macs=50%, bytes=100KB or latency=2ms, for channels")
+          .option("--round-to <n>", "keep channels a multiple of this, default 1", wholeNumber(1))
+          .option("--max-share <x>", "largest share of a layer's channels that goes", realNumber(0))
+          .option(
+            "--per-cost [what]",
+            "rank by importance per macs, bytes or latency saved",
+            costName,
+          )
+          .option(
+            "--profile <file>",
+            "times measured by tersor profile; auto: those of this machine",
+          )
+          .requiredOption("--out <folder>", "where to write"),
+      ),
     ),
-  ).action((path: string, options: Options) => prune(path, options));
+  )
+    .addHelpText("after", NOTES)
+    .action((path: string, flags: PruneFlags) => prune(path, flags));
 
-/** The method of --method. */
-export function methodOf(text: string): PruneMethod {
-  if (NEED_DATA.includes(text)) {
-    throw new UserError("E_ARGUMENT", `${text} takes gradients of a loss on training data`, {
-      where: "--method",
-      hint: "use l1, l2, bn or fpgm here; lossImportance of the library takes batches and a loss",
-    });
-  }
-  const method = pruneMethod(text);
-  if (method !== null) return method;
-  throw new UserError("E_ARGUMENT", `there is no method '${text}'`, {
-    where: "--method",
-    hint: `one of ${METHODS}`,
+/** Flags that are of use with data only. */
+const NEED_DATA = [
+  ...["evalData", "finetune", "rounds", "gradual", "sensitivity", "ratios", "scratch", "thinner"],
+  ...["int8", "engine", "threads"],
+] as const;
+
+async function prune(path: string, flags: PruneFlags): Promise<void> {
+  if (flags.data !== undefined || flags.config !== undefined) return pruneWithData(path, flags);
+  const needy = NEED_DATA.find((key) => flags[key] !== undefined);
+  if (needy === undefined) return pruneWithoutData(path, flags);
+  const flag = `--${needy.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
+  throw new UserError("E_ARGUMENT", "it needs data", {
+    where: flag,
+    hint: "give --data, or a configuration with data.train",
   });
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  b: 1,
-  k: 1e3,
-  kb: 1e3,
-  m: 1e6,
-  mb: 1e6,
-  g: 1e9,
-  us: 1e-3,
-  ms: 1,
-  s: 1e3,
-};
-
-/** --ratio, or a target as "macs=50%"; a share is of the clean model's. */
-export function amountOf(
-  options: Pick<Options, "ratio" | "target">,
-  graph: Graph,
-  predict: CompileModelOptions = {},
-): PruneAmount | undefined {
-  const { ratio, target } = options;
-  if (ratio !== undefined && target !== undefined) {
-    throw new UserError("E_ARGUMENT", "--ratio and --target are two ways to say how much goes", {
-      hint: "give one of them",
-    });
-  }
-  if (ratio !== undefined && ratio <= 1) return { ratio };
-  if (ratio !== undefined) {
-    throw new UserError("E_ARGUMENT", `a ratio is from 0 to 1, got ${ratio}`, { where: "--ratio" });
-  }
-  if (target === undefined) return undefined;
-  const match = /^(macs|bytes|latency)=([\d.]+)\s*(%|[a-z]*)$/i.exec(target);
-  const unit = match?.[3]?.toLowerCase();
-  const x = Number(match?.[2]);
-  const known = unit === "%" || (unit !== undefined && UNITS[unit] !== undefined);
-  if (match === null || !known || !(x > 0)) {
-    throw new UserError("E_ARGUMENT", `'${target}' is no target`, {
-      where: "--target",
-      hint: "for example macs=50%, macs=3M, bytes=100KB, latency=2ms",
-    });
-  }
-  const what = match[1]!.toLowerCase();
-  const of = { macs: macsOf, bytes: constantBytes, latency: (g: Graph) => predictedMs(g, predict) };
-  const whole = of[what as keyof typeof of];
-  const value =
-    unit === "%" ? (x / 100) * whole(unpackWeights(cleanGraph(graph))) : x * UNITS[unit!]!;
-  return what === "macs"
-    ? { macs: value }
-    : what === "bytes"
-      ? { bytes: value }
-      : { latencyMs: value };
-}
-
-function prune(path: string, options: Options): void {
+function pruneWithoutData(path: string, options: PruneFlags): void {
   const io = makeIo(options);
   const method = methodOf(options.method);
   const { graph } = openForCommand(path, options, io);
@@ -138,7 +87,8 @@ function prune(path: string, options: Options): void {
     io,
   );
   const amount = amountOf(options, graph, predict);
-  const { roundTo, maxShare, perCost } = options;
+  const { roundTo, maxShare } = options;
+  const perCost = perCostOf(options, predict);
   const result = pruneModel(graph, {
     method,
     seed: seedOf(options),
@@ -173,25 +123,12 @@ function prune(path: string, options: Options): void {
   io.print("next: fine-tune it with tersor train, or compare it: tersor compare");
 }
 
-const pair = (x: readonly [number, number], text: (n: number) => string): string =>
-  x[0] === x[1] ? text(x[0]) : `${text(x[0])} > ${text(x[1])}`;
-
-const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
-
 function describe(
   { layers, macs, bytes: weights, predictedMs: times }: PruneResult,
   onnx: readonly [number, number],
   gzip: readonly [number, number],
   io: Io,
 ): string {
-  const head = ["layer", "channels", "MACs", "weights", "zeros"];
-  const rows = layers.map((l) => [
-    l.name || l.op,
-    l.channels === null ? "" : pair(l.channels, String),
-    pair(l.macs, count),
-    pair(l.bytes, bytes),
-    pair(l.zeros, percent),
-  ]);
   const totals = [
     ["MACs", pair(macs, count)],
     ["weights", pair(weights, bytes)],
@@ -199,6 +136,5 @@ function describe(
     ["gzip", pair(gzip, bytes)],
     ["predicted", pair(times, ms)],
   ];
-  const layerTable = table([head, ...rows], { width: io.width, right: [1, 2, 3, 4] });
-  return `${layerTable}\n${table(totals, { width: io.width, right: [1] })}`;
+  return `${layerTable(layers, io.width)}\n${table(totals, { width: io.width, right: [1] })}`;
 }

@@ -72,40 +72,38 @@ const preprocess = object({
   zeroPoint: atLeast(-1e9),
 });
 
-const data = object(
-  {
-    train: text,
-    eval: text,
-    column: text,
-    labelColumn: either(
-      (v) => v === null,
-      () => {},
-      text,
-    ),
-    rows: whole(1),
-    evalRows: whole(1),
-    batch: whole(1),
-    workers: whole(0),
-    classes: whole(2),
-    size: list(whole(1), 2),
-    channels: oneOf(1, 3),
-    mean: list(between(-10, 10)),
-    std: list(above(0)),
-    length: whole(1),
-    shape: list(whole(1)),
-    preprocess,
-    augment: object({
-      shift: whole(0),
-      mirror: flag,
-      cutout: whole(0),
-      timeShift: whole(0),
-      gain: between(0, 120),
-      noise: atLeast(0),
-      mixup: atLeast(0),
-    }),
-  },
-  ["train", "batch"],
-);
+const dataKeys = {
+  train: text,
+  eval: text,
+  column: text,
+  labelColumn: either(
+    (v) => v === null,
+    () => {},
+    text,
+  ),
+  rows: whole(1),
+  evalRows: whole(1),
+  batch: whole(1),
+  workers: whole(0),
+  classes: whole(2),
+  size: list(whole(1), 2),
+  channels: oneOf(1, 3),
+  mean: list(between(-10, 10)),
+  std: list(above(0)),
+  length: whole(1),
+  shape: list(whole(1)),
+  preprocess,
+  augment: object({
+    shift: whole(0),
+    mirror: flag,
+    cutout: whole(0),
+    timeShift: whole(0),
+    gain: between(0, 120),
+    noise: atLeast(0),
+    mixup: atLeast(0),
+  }),
+};
+const data = object(dataKeys, ["train", "batch"]);
 
 const smoothing = between(0, 1);
 
@@ -159,48 +157,59 @@ const schedule = variants({
   "one-cycle": object({ ...timed, rising: between(0, 1) }, ["rate"]),
 });
 
-const config = object(
-  {
-    model,
-    data,
-    loss,
-    optimizer,
-    schedule,
-    epochs: above(0),
-    quantize: object({
-      scheme: oneOf("minmax", "lsq"),
-      weightBits: either(Number.isInteger, between(2, 8), whole(2)),
-      edgeBits: either(Number.isInteger, between(2, 8), whole(2)),
-      observe: atLeast(0),
-      keepFloat: list(text),
-    }),
-    seed: whole(0),
-    threads: whole(1),
-    engine: oneOf("wasm", "native"),
-    evaluate: object({
-      every: above(0),
-      metric: oneOf("accuracy", "mse"),
-      keep: oneOf("best", "last"),
-    }),
-    earlyStopping: object({ patience: whole(1), minDelta: atLeast(0) }, ["patience"]),
-    checkpoint: object({ every: whole(1), keep: whole(1) }),
-    log: object({ every: whole(1) }),
-    out: text,
-  },
-  ["model", "data", "schedule", "epochs"],
-);
+const keys = {
+  model,
+  data,
+  loss,
+  optimizer,
+  schedule,
+  epochs: above(0),
+  quantize: object({
+    scheme: oneOf("minmax", "lsq"),
+    weightBits: either(Number.isInteger, between(2, 8), whole(2)),
+    edgeBits: either(Number.isInteger, between(2, 8), whole(2)),
+    observe: atLeast(0),
+    keepFloat: list(text),
+  }),
+  sparsity: object(
+    {
+      method: text,
+      ratio: between(0, 1),
+      gradual: object({ begin: atLeast(0), end: above(0), every: whole(1) }),
+    },
+    ["method"],
+  ),
+  seed: whole(0),
+  threads: whole(1),
+  engine: oneOf("wasm", "native"),
+  evaluate: object({
+    every: above(0),
+    metric: oneOf("accuracy", "mse"),
+    keep: oneOf("best", "last"),
+  }),
+  earlyStopping: object({ patience: whole(1), minDelta: atLeast(0) }, ["patience"]),
+  checkpoint: object({ every: whole(1), keep: whole(1) }),
+  log: object({ every: whole(1) }),
+  out: text,
+};
+const config = object(keys, ["model", "data", "schedule", "epochs"]);
+const partial = object({ ...keys, data: object(dataKeys) });
 
 /** Throws UserError E_CONFIG that names the key, what was expected and what is there. */
 export function checkTrainConfig(value: unknown, where: string): TrainConfig {
+  checkWith(config, value, where);
+  return value as TrainConfig;
+}
+
+function checkWith(rule: Rule, value: unknown, where: string): void {
   try {
     if (value === undefined) {
       throw new UserError("E_CONFIG", "exports no configuration", {
         hint: "write export default { … }",
       });
     }
-    config(value, "");
+    rule(value, "");
     together(value as TrainConfig);
-    return value as TrainConfig;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const { code, message, hint } = error;
@@ -209,14 +218,14 @@ export function checkTrainConfig(value: unknown, where: string): TrainConfig {
 }
 
 /** What keys must say together. */
-function together({ data: d, evaluate, earlyStopping, loss: l }: TrainConfig): void {
+function together({ data: d, evaluate, earlyStopping, loss: l }: PartialConfig): void {
   const missing = (key: string, why: string): never => {
     throw new UserError("E_CONFIG", `${key}: missing`, { hint: why });
   };
-  if (d.eval === undefined && earlyStopping !== undefined) {
+  if (d !== undefined && d.eval === undefined && earlyStopping !== undefined) {
     missing("data.eval", "earlyStopping needs data to evaluate with");
   }
-  if (d.eval === undefined && evaluate !== undefined) {
+  if (d !== undefined && d.eval === undefined && evaluate !== undefined) {
     missing("data.eval", "evaluate needs data to evaluate with");
   }
   if (l?.kind === "mse" && l.target === "input" && evaluate?.metric === "accuracy") {
@@ -226,9 +235,36 @@ function together({ data: d, evaluate, earlyStopping, loss: l }: TrainConfig): v
   }
 }
 
+/** A configuration that other flags complete. */
+export type PartialConfig = Partial<Omit<TrainConfig, "data">> & {
+  readonly data?: Partial<TrainConfig["data"]>;
+};
+
+/** The configuration at `path`, of which nothing need be there; paths absolute. */
+export async function loadPartialConfig(path: string): Promise<PartialConfig> {
+  const value = await readConfigFile(path);
+  checkWith(partial, value, path);
+  return absolute(value as PartialConfig, path);
+}
+
+/** Paths of data and teacher as they are from anywhere. */
+function absolute<T extends PartialConfig>(found: T, path: string): T {
+  const beside = (p: string): string => resolve(dirname(path), p);
+  const { data: d, loss: l } = found;
+  const paths = {
+    ...(d?.train !== undefined && { train: beside(d.train) }),
+    ...(d?.eval !== undefined && { eval: beside(d.eval) }),
+  };
+  return {
+    ...found,
+    ...(d !== undefined && { data: { ...d, ...paths } }),
+    ...(l?.kind === "distillation" && { loss: { ...l, teacher: beside(l.teacher) } }),
+  };
+}
+
 /** The configuration at `path`, flags over it. */
 export async function loadTrainConfig(path: string, flags: TrainFlags): Promise<TrainSettings> {
-  const found = checkTrainConfig(await readConfigFile(path), path);
+  const found = absolute(checkTrainConfig(await readConfigFile(path), path), path);
   const beside = (p: string): string => resolve(dirname(path), p);
   const out = flags.out ?? (found.out === undefined ? undefined : beside(found.out));
   if (out === undefined) {
@@ -237,16 +273,11 @@ export async function loadTrainConfig(path: string, flags: TrainFlags): Promise<
       hint: "name a folder for results, there or with --out",
     });
   }
-  const { model: m, data: d, loss: l = { kind: "cross-entropy" } } = found;
+  const { model: m } = found;
   return {
     ...found,
     model: typeof m === "object" && "file" in m ? { ...m, file: beside(m.file) } : m,
-    data: {
-      ...d,
-      train: beside(d.train),
-      ...(d.eval !== undefined && { eval: beside(d.eval) }),
-    },
-    loss: l.kind === "distillation" ? { ...l, teacher: beside(l.teacher) } : l,
+    loss: found.loss ?? { kind: "cross-entropy" },
     optimizer: found.optimizer ?? { kind: "nesterov" },
     epochs: flags.epochs ?? found.epochs,
     seed: flags.seed ?? found.seed ?? 1,

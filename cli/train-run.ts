@@ -1,4 +1,5 @@
 /** @file One run of `tersor train`, from its configuration to the written model. */
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Graph } from "../src/graph/graph.ts";
 import { nativeEngine } from "../src/native/index.ts";
@@ -6,10 +7,17 @@ import { compile } from "../src/pipeline.ts";
 import { type Json, modelIdentity, type RunIdentity } from "../src/train/checkpoint.ts";
 import { wasmEngine } from "../src/train/engine.ts";
 import { evaluator, type TrainingMetric } from "../src/train/evaluate.ts";
-import { type FitOptions, type FitResult, fit, type LoopState } from "../src/train/loop.ts";
+import {
+  type FitOptions,
+  type FitResult,
+  fit,
+  keepsAverages,
+  type LoopState,
+  withLearned,
+} from "../src/train/loop.ts";
 import { type FoundCheckpoint, saveCheckpoint } from "../src/train/node/checkpoints.ts";
 import { parametersOf } from "../src/train/parameters.ts";
-import { createTrainer, type Trainer } from "../src/train/trainer.ts";
+import { createTrainer, type Trainer, trainedModel } from "../src/train/trainer.ts";
 import { UserError } from "../src/util/errors.ts";
 import { VERSION } from "../src/version.ts";
 import { EXIT } from "./errors.ts";
@@ -21,7 +29,7 @@ import { openTarget } from "./target.ts";
 import { loadTrainConfig, type TrainFlags, type TrainSettings } from "./train-config.ts";
 import { evalBatches, readSets, setIdentity, type TrainSets, trainBatches } from "./train-data.ts";
 import { checkSameRun, claim, findStart, type RunFolder, runFolder } from "./train-folder.ts";
-import { openLog, type TrainLog } from "./train-log.ts";
+import { openLog, parseLog, type TrainLog } from "./train-log.ts";
 import { plotOf } from "./train-plot.ts";
 import { integerModel, withQuantisers } from "./train-quantise.ts";
 import { writeResults } from "./train-results.ts";
@@ -45,7 +53,7 @@ export async function runTraining(path: string, flags: TrainFlags, io: Io): Prom
 
 /**
  * Trains to the end, or until a signal, going on from the folder's last checkpoint; writes the log, the plot, the
- * checkpoints and the results to `settings.out`. null: it was stopped, or had been finished before.
+ * checkpoints and the results to `settings.out`; a run that had been finished is not repeated. null: it was stopped.
  */
 export async function train(
   settings: TrainSettings,
@@ -82,13 +90,14 @@ function listen(): { readonly signal: AbortSignal; readonly stop: () => void } {
 function identityOf(settings: TrainSettings, setup: Setup, sets: TrainSets): RunIdentity {
   const { data, loss, optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping } =
     settings;
-  const { quantize } = settings;
+  const { quantize, sparsity } = settings;
   const { train: _t, eval: _e, workers: _w, ...ofData } = data;
   const { model } = settings;
   const decides = {
     model: typeof model === "function" ? "a function" : { ...model, file: undefined },
     ...{ data: ofData, loss: { ...loss, teacher: setup.teacher } },
     ...{ optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping, quantize },
+    sparsity,
     trainData: setIdentity(sets.train),
     evalData: setIdentity(sets.evaluation),
   };
@@ -133,8 +142,7 @@ class Run {
       this.identity = identityOf(settings, this.setup, sets);
       if (start !== null) checkSameRun(start, this.identity);
       if (start?.checkpoint.finished === true) {
-        this.alreadyDone(start);
-        return null;
+        return this.alreadyDone(start);
       }
       const evaluation =
         sets.evaluation === null ? null : evalBatches(sets.evaluation, settings, input);
@@ -157,13 +165,32 @@ class Run {
     }
   }
 
-  private alreadyDone({ checkpoint }: FoundCheckpoint): void {
-    const { best, step } = checkpoint.loop.progress;
-    const value = best === null ? "" : `, best ${metricText(best.value, this.setup.metric)}`;
+  private get keep(): "best" | "last" {
+    const { evaluate, earlyStopping } = this.settings;
+    return evaluate?.keep ?? (earlyStopping ? "best" : "last");
+  }
+
+  /** The model of the run, which is not written again. */
+  private alreadyDone({ checkpoint }: FoundCheckpoint): Trained {
+    const { progress, state, best: learned } = checkpoint.loop;
+    const { best, step } = progress;
+    const { metric, model: source, step: training } = this.setup;
+    const value = best === null ? "" : `, best ${metricText(best.value, metric)}`;
     this.io.object({ finished: true, step, best, out: this.folder.out });
     this.io.print(
       `this run is finished: step ${step}${value}; results are in ${this.folder.out}; --fresh starts anew`,
     );
+    const useBest = this.keep === "best" && learned !== null;
+    const model = useBest
+      ? withLearned(training.model, learned)
+      : trainedModel(source, training, (s) => state.get(s.name)!, {
+          averaged: keepsAverages(training),
+        });
+    const log = existsSync(this.folder.log) ? readFileSync(this.folder.log, "utf8") : "";
+    const end = parseLog(log).findLast((r) => r.kind === "end");
+    const of = useBest ? best : progress.last;
+    const seconds = Number(end?.["seconds"] ?? Number.NaN);
+    return { model, metric, value: of?.value ?? null, seconds };
   }
 
   private begin(
@@ -224,6 +251,7 @@ class Run {
       ...{ trainer, train, step: setup.step, optimizer: setup.optimizer },
       ...{ steps: setup.steps, schedule: setup.schedule, signal: this.signal },
       ...how,
+      ...(setup.between !== undefined && { between: setup.between }),
       checkpoint: {
         every: checkpoint.every ?? perEpoch,
         save: (state) => void this.save(state, false),
@@ -299,7 +327,7 @@ class Run {
       process.exitCode = EXIT.stopped;
       return null;
     }
-    const keep = settings.evaluate?.keep ?? (settings.earlyStopping ? "best" : "last");
+    const { keep } = this;
     const useBest = keep === "best" && best !== null;
     const of = useBest ? progress.best : last;
     const chosen = useBest ? best : model;

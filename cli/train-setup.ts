@@ -4,6 +4,7 @@ import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import { openModel, readBytes } from "../src/node.ts";
 import { trainableGraph } from "../src/pipeline.ts";
 import { sameShape } from "../src/tensor/tensor.ts";
+import type { StateHook } from "../src/train/between.ts";
 import type { ExampleSet } from "../src/train/data/sets.ts";
 import { distil } from "../src/train/distil.ts";
 import type { TrainingMetric } from "../src/train/evaluate.ts";
@@ -26,6 +27,7 @@ import { hashBytes, product } from "../src/util/math.ts";
 import type { TrainSettings } from "./train-config.ts";
 import type { InputPort } from "./train-data.ts";
 import { BUILDERS } from "./train-models.ts";
+import { sparseTraining } from "./train-sparsity.ts";
 
 /** Whether a name fits one of the patterns, in which * stands for anything. */
 export function fitsPattern(pattern: string, name: string): boolean {
@@ -100,15 +102,26 @@ export interface Setup {
   readonly target: string | undefined;
   /** Names the bytes of the teacher. */
   readonly teacher: string;
+  /** What happens to the state between steps. */
+  readonly between?: StateHook;
 }
 
-type LossOf = (given: LossInput) => ReturnType<typeof crossEntropy>;
+type Asked = Pick<LossInput, "g" | "outputs" | "input"> & {
+  readonly student: Pick<LossInput["student"], "graph" | "at">;
+};
+type LossOf<In> = (given: In) => ReturnType<typeof crossEntropy>;
 
-function lossOf(settings: TrainSettings, input: InputPort): LossOf {
-  const { loss } = settings;
+const stepLossOf = (settings: TrainSettings, input: InputPort): LossOf<LossInput> =>
+  settings.loss.kind === "distillation"
+    ? distil({ ...settings.loss, seed: settings.seed })
+    : lossOf({ loss: settings.loss }, input);
+
+/** The loss of a model by itself. */
+export function lossOf(
+  { loss }: { readonly loss: Exclude<TrainSettings["loss"], { readonly kind: "distillation" }> },
+  input: InputPort,
+): LossOf<Asked> {
   switch (loss.kind) {
-    case "distillation":
-      return distil({ ...loss, seed: settings.seed });
     case "mse":
       return ({ g, outputs, student, input: ask }) => {
         const y = Object.values(outputs)[0]!;
@@ -209,13 +222,15 @@ export function setUp(
   const follow = settings.quantize?.observe ?? Math.min(1, epochs / 2);
   const observe = { steps: Math.round(follow * perEpoch) };
   const trains = trainsOf(settings, model);
+  const sparse = sparseTraining(settings, model, trains, { perEpoch, steps });
   const frozen = typeof from === "object" && "file" in from ? from.batchNorm : undefined;
   const step = trainingStep(model, {
     optimizer,
-    loss: lossOf(settings, input),
+    loss: stepLossOf(settings, input),
     decay: decayOf(settings),
     ...(settings.quantize !== undefined && { observe }),
     ...(trains !== null && { trains }),
+    ...(sparse !== null && { masks: sparse.masks }),
     ...(frozen !== undefined && { batchNorm: frozen }),
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
     ...(o.clipValue !== undefined && { clipValue: o.clipValue }),
@@ -229,6 +244,7 @@ export function setUp(
     optimizer,
     steps,
     schedule: scheduleOf(settings, perEpoch, steps),
+    ...(sparse?.hook !== undefined && { between: sparse.hook(step) }),
     metric: evaluate.metric ?? (byInput ? "mse" : "accuracy"),
     target: byInput ? input.name : undefined,
     teacher: loss.kind === "distillation" ? hashBytes(readBytes(loss.teacher)) : "none",

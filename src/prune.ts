@@ -5,7 +5,10 @@
 import {
   chooseChannels,
   normalised,
+  type PrunedLayer,
+  type PruneTarget,
   prunableGroups,
+  prunedLayers,
   removeChannels,
   removedShare,
   shufflesToGather,
@@ -16,6 +19,7 @@ import {
 import { unpackWeights } from "./compress/quantize/index.ts";
 import {
   applyMasks,
+  type LayerWeights,
   layerWeights,
   type Masks,
   magnitudeMasks,
@@ -23,13 +27,14 @@ import {
   type Scope,
   sparsityOf,
 } from "./compress/sparsity/index.ts";
-import { constantBytes, macsOf, macsOfNode } from "./graph/count.ts";
-import { type Graph, type Node, typeOf } from "./graph/graph.ts";
+import { constantBytes, macsOf } from "./graph/count.ts";
+import type { Graph } from "./graph/graph.ts";
 import { cleanup } from "./passes/index.ts";
 import { runPasses } from "./passes/pass.ts";
 import { type CompileModelOptions, cleanGraph, compile } from "./pipeline.ts";
-import { byteSize } from "./tensor/tensor.ts";
 import { UserError } from "./util/errors.ts";
+
+export type { PrunedLayer } from "./compress/prune/index.ts";
 
 /** How much is to go: a share of the channels or weights, or what may be left. */
 export type PruneAmount =
@@ -56,23 +61,11 @@ export interface PruneOptions {
   readonly roundTo?: number;
   /** Largest share of a group that goes; default 1. */
   readonly maxShare?: number;
-  /** Rank channels by importance per saved cost of the target. */
-  readonly perCost?: boolean;
+  /** Rank channels by importance per saved cost; true: of the target. */
+  readonly perCost?: boolean | ((graph: Graph) => number);
   readonly seed?: number;
   /** How times are predicted. */
   readonly compile?: CompileModelOptions;
-}
-
-/** One layer before and after. */
-export interface PrunedLayer {
-  readonly name: string;
-  readonly op: string;
-  /** Of its result, along the axis that changed; null: it stayed. */
-  readonly channels: readonly [before: number, after: number] | null;
-  readonly macs: readonly [before: number, after: number];
-  readonly bytes: readonly [before: number, after: number];
-  /** Share of its weights that are 0. */
-  readonly zeros: readonly [before: number, after: number];
 }
 
 export interface PruneResult {
@@ -106,7 +99,8 @@ interface Pruned {
   readonly removed: number;
 }
 
-function targetOf(amount: PruneAmount, options: CompileModelOptions) {
+/** What is to be reached; predicted times are of the clean graph. */
+export function targetOf(amount: PruneAmount, options: CompileModelOptions = {}): PruneTarget {
   if ("ratio" in amount) return { share: amount.ratio };
   if ("macs" in amount) {
     return { cost: macsOf, limit: amount.macs, what: "the number of multiply-accumulates" };
@@ -142,6 +136,23 @@ function sparsityFor(graph: Graph, amount: PruneAmount | undefined): number {
   });
 }
 
+/** Methods that set single weights to 0. */
+export type WeightMethod = Exclude<PruneMethod, { readonly kind: "channels" }>;
+
+/** Magnitudes that compete, and what goes together. */
+export const magnitudesOf = (method: WeightMethod & { readonly kind: "weights" }) =>
+  ({ scope: method.scope, grain: method.blocks === true ? "block" : "single" }) as const;
+
+/** Which weights stay by the method; `sparsity` is the share that goes, which n:m says itself. */
+export const weightMasks = (
+  method: WeightMethod,
+  weights: readonly LayerWeights[],
+  sparsity: number,
+): Masks =>
+  method.kind === "nm"
+    ? nmMasks(weights, method.n, method.m)
+    : magnitudeMasks(weights, { sparsity, ...magnitudesOf(method) });
+
 /** The clean graph with weights at 0. */
 function pruneWeights(graph: Graph, options: PruneOptions): Pruned {
   const weights = layerWeights(graph);
@@ -149,61 +160,9 @@ function pruneWeights(graph: Graph, options: PruneOptions): Pruned {
   if (weights.length === 0) {
     throw new UserError("E_UNSUPPORTED", "the model has no f32 weights to prune");
   }
-  const masks = (): Masks => {
-    if (method.kind === "nm") return nmMasks(weights, method.n, method.m);
-    if (method.kind === "channels") return new Map();
-    const { scope, blocks = false } = method;
-    const sparsity = sparsityFor(graph, amount);
-    return magnitudeMasks(weights, { sparsity, scope, grain: blocks ? "block" : "single" });
-  };
-  const made = masks();
+  const sparsity = method.kind === "weights" ? sparsityFor(graph, amount) : 0;
+  const made = method.kind === "channels" ? new Map() : weightMasks(method, weights, sparsity);
   return { graph: applyMasks(graph, weights, made), removed: sparsityOf(made) };
-}
-
-const weightBytes = (graph: Graph, node: Node): number =>
-  node.ins.reduce((n, v) => n + (graph.constants.has(v) ? byteSize(typeOf(graph, v)) : 0), 0);
-
-/** Share of zeros among the weights a node reads. */
-function zerosOf(graph: Graph, node: Node): number {
-  let [zero, all] = [0, 0];
-  for (const v of node.ins) {
-    const t = graph.constants.get(v);
-    if (t === undefined || t.type.shape.length < 2) continue;
-    all += t.data.length;
-    for (let i = 0; i < t.data.length; i++) if (t.data[i] === 0) zero++;
-  }
-  return all === 0 ? 0 : zero / all;
-}
-
-/** The axis of the result that changed. */
-function channelsOf(before: readonly number[], after: readonly number[]): PrunedLayer["channels"] {
-  const axis = before.findIndex((n, i) => n !== after[i]);
-  return axis < 0 || before.length !== after.length ? null : [before[axis]!, after[axis]!];
-}
-
-/** Layers with weights, matched by name and order. */
-function layersOf(original: Graph, graph: Graph): PrunedLayer[] {
-  const layers = (g: Graph): Node[] => g.nodes.filter((n) => n.op.contracts === true);
-  const left = new Map<string, Node[]>();
-  for (const n of layers(graph)) left.set(n.name, [...(left.get(n.name) ?? []), n]);
-  return layers(original).flatMap((node): PrunedLayer[] => {
-    const now = left.get(node.name)?.shift();
-    if (now === undefined) return [];
-    const shapes = [
-      typeOf(original, node.outs[0]!).shape,
-      typeOf(graph, now.outs[0]!).shape,
-    ] as const;
-    return [
-      {
-        name: node.name,
-        op: node.op.name,
-        channels: channelsOf(...shapes),
-        macs: [macsOfNode(original, node), macsOfNode(graph, now)],
-        bytes: [weightBytes(original, node), weightBytes(graph, now)],
-        zeros: [zerosOf(original, node), zerosOf(graph, now)],
-      },
-    ];
-  });
 }
 
 /**
@@ -220,7 +179,7 @@ export function pruneModel(model: Graph, options: PruneOptions): PruneResult {
   return {
     graph,
     original,
-    layers: layersOf(original, graph),
+    layers: prunedLayers(original, graph),
     macs: [macsOf(original), macsOf(graph)],
     bytes: [constantBytes(original), constantBytes(graph)],
     predictedMs: [predictedMs(original, predict), predictedMs(graph, predict)],

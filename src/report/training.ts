@@ -1,8 +1,8 @@
 /** @file The curves of a training run as one HTML file that reloads itself while the run goes on. */
 import { asGiven, fixed, short } from "./format.ts";
 import { type Html, html, NOTHING } from "./markup.ts";
+import { page } from "./page.ts";
 import { linearScale, logScale, type Scale } from "./scale.ts";
-import { STYLE } from "./style.ts";
 
 export interface CurvePoint {
   readonly step: number;
@@ -33,7 +33,6 @@ export interface TrainingPage {
   readonly facts: readonly (readonly [string, string])[];
 }
 
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 /** Seconds between reloads. */
 const RELOAD = 5;
 
@@ -116,17 +115,12 @@ ${curves.map((c) => line(c, x, y))}${names}
 }
 
 /** The page as a complete document: no script, nothing from elsewhere. Every string is escaped. */
-export function renderTraining(page: TrainingPage): string {
-  const { title, status, running, steps, charts, facts } = page;
+export function renderTraining(training: TrainingPage): string {
+  const { title, status, running, steps, charts, facts } = training;
   const body = html`<main><h1>${title}</h1>
 <p class="verdict">${status}</p>
 <div class="charts">${charts.map((c, i) => drawn(c, steps, `chart${i}`))}</div>
 <section><h2>Run</h2><dl>${facts.map(([k, v]) => html`<dt>${k}</dt><dd>${v}</dd>\n`)}</dl></section>
 </main>`;
-  const reload = running ? html`<meta http-equiv="refresh" content="${RELOAD}">` : NOTHING;
-  const head = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}"><meta name="color-scheme" content="light dark">${reload}
-<title>${title}</title>`;
-  return `${head.markup}\n<style>${STYLE}${CURVES}</style></head>\n<body>\n${body.markup}\n</body></html>\n`;
+  return page(title, body, { style: CURVES, ...(running && { reload: RELOAD }) });
 }

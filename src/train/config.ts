@@ -137,6 +137,19 @@ export interface QuantizeConfig {
   readonly keepFloat?: readonly string[];
 }
 
+/** Single weights that are 0 and stay it. */
+export interface SparsityConfig {
+  /** As for `tersor prune`: magnitude, magnitude-layer, lamp, blocks, or n of m as nm=2:4. */
+  readonly method: string;
+  /** Share of the weights that go, 0 to 1; not for n:m. */
+  readonly ratio?: number;
+  /**
+   * Weights go bit by bit (Zhu & Gupta), from epoch `begin` (0) to `end` (two thirds of the run), every so many steps
+   * (default: 20 times). Default: all at once, before the first step.
+   */
+  readonly gradual?: { readonly begin?: number; readonly end?: number; readonly every?: number };
+}
+
 /** Times are in epochs, and may be fractions. */
 export interface ScheduleConfig {
   readonly kind: "constant" | "step" | "cosine" | "one-cycle";
@@ -163,6 +176,8 @@ export interface TrainConfig {
   readonly epochs: number;
   /** Trains with fake quantisers; what is written is the integer model. */
   readonly quantize?: QuantizeConfig;
+  /** Trains with the smallest weights at 0. */
+  readonly sparsity?: SparsityConfig;
   /** Default 1. */
   readonly seed?: number;
   /** Default 1. */

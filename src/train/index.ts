@@ -123,6 +123,7 @@ export {
   type Swapped,
 } from "./student/block-swap.ts";
 export { fisherGraph, type Probe } from "./student/fisher.ts";
+export { freshWeights } from "./student/fresh-weights.ts";
 export {
   type Student,
   type StudentBlock,

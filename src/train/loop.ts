@@ -216,8 +216,7 @@ class Fit {
 
   /** The present model, with weights averaged over the steps where such are kept. */
   private model(): Graph {
-    const averaged = this.o.step.state.some((s) => s.averageOf !== undefined);
-    return this.o.trainer.model({ averaged });
+    return this.o.trainer.model({ averaged: keepsAverages(this.o.step) });
   }
 
   /** What the step takes of a batch: an auto-encoder's has no use for classes. */
@@ -363,6 +362,10 @@ class Fit {
     this.turned = performance.now();
   }
 }
+
+/** Whether the step averages weights over the steps: then these are what a run evaluates and gives. */
+export const keepsAverages = (step: TrainingStep): boolean =>
+  step.state.some((s) => s.averageOf !== undefined);
 
 /** Whether a batch's rows have classes among the outputs. */
 const hasClasses = (output: ModelArray, batch: Batch, rows: number): boolean =>

@@ -134,21 +134,8 @@ class RunningTrainer implements Trainer {
     this.steps = steps;
   }
 
-  model({ averaged = false }: TrainedModelOptions = {}): Graph {
-    const { model, state } = this.training;
-    if (averaged && !state.some((s) => s.averageOf !== undefined)) {
-      throw new UserError("E_ARGUMENT", `${model.name} has no averages of its weights`, {
-        hint: "give the training step the option `average`",
-      });
-    }
-    const constants = new Map<Value, Tensor>(model.constants);
-    for (const s of state) {
-      const constant = averaged ? (s.averageOf ?? s.constant) : s.constant;
-      if (constant === undefined) continue;
-      const { type } = s.initial;
-      constants.set(constant, withType({ type, data: this.view(s).slice() as never }, type));
-    }
-    return { ...this.source, nodes: model.nodes, values: model.values, constants };
+  model(options: TrainedModelOptions = {}): Graph {
+    return trainedModel(this.source, this.training, (s) => this.view(s).slice(), options);
   }
 
   profile(runs: number): { label: string; kernel: string; ms: number }[] {
@@ -172,4 +159,26 @@ class RunningTrainer implements Trainer {
   close(): void {
     this.instance.close();
   }
+}
+
+/** The model with what was learned: parameters and running averages; `dataOf`: the elements of a state, a copy. */
+export function trainedModel(
+  source: Graph,
+  { model, state }: TrainingStep,
+  dataOf: (s: StateTensor) => TypedArray,
+  { averaged = false }: TrainedModelOptions = {},
+): Graph {
+  if (averaged && !state.some((s) => s.averageOf !== undefined)) {
+    throw new UserError("E_ARGUMENT", `${model.name} has no averages of its weights`, {
+      hint: "give the training step the option `average`",
+    });
+  }
+  const constants = new Map<Value, Tensor>(model.constants);
+  for (const s of state) {
+    const constant = averaged ? (s.averageOf ?? s.constant) : s.constant;
+    if (constant === undefined) continue;
+    const { type } = s.initial;
+    constants.set(constant, withType({ type, data: dataOf(s) as never }, type));
+  }
+  return { ...source, nodes: model.nodes, values: model.values, constants };
 }

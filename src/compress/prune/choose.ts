@@ -5,20 +5,27 @@ import type { ChannelGroup } from "./groups.ts";
 import type { Importance } from "./importance.ts";
 import { type Kept, removeChannels } from "./remove.ts";
 
-/** When enough has gone. */
-export type PruneTarget =
-  /** This share of the channels of the groups, 0 to 1. */
-  | { readonly share: number }
-  /** A graph that costs at most `limit`: multiply-accumulates, bytes, predicted time. */
-  | { readonly cost: (graph: Graph) => number; readonly limit: number; readonly what: string };
+/** A graph that costs at most `limit`: multiply-accumulates, bytes, predicted time. */
+export interface CostTarget {
+  readonly cost: (graph: Graph) => number;
+  readonly limit: number;
+  /** The cost in words. */
+  readonly what: string;
+}
+
+/** When enough has gone: this share of the channels of the groups, 0 to 1; or a cost. */
+export type PruneTarget = { readonly share: number } | CostTarget;
 
 export interface ChooseOptions {
   /** Channels of a layer stay a multiple of this where they can; default 1. */
   readonly roundTo?: number;
   /** Largest share of one group's units that may go; default 1, which leaves one unit. */
-  readonly maxShare?: number;
-  /** Rank by importance per cost that a unit saves, not by importance; the cost is that of the target. */
-  readonly perCost?: boolean;
+  readonly maxShare?: number | ((group: ChannelGroup) => number);
+  /**
+   * Rank by importance per cost that a unit saves, not by importance: this cost, such as predicted milliseconds; true:
+   * that of the target.
+   */
+  readonly perCost?: boolean | ((graph: Graph) => number);
 }
 
 interface Ranked {
@@ -43,9 +50,27 @@ function rank(groups: readonly ChannelGroup[], importance: Importance): Ranked[]
 }
 
 /** The units a group keeps at least, so that its channels are a multiple where they can be. */
-function rounded(group: ChannelGroup, units: number, roundTo: number): number {
+export function rounded(group: ChannelGroup, units: number, roundTo: number): number {
   for (let n = units; n < group.count; n++) if ((n * group.width) % roundTo === 0) return n;
   return group.count;
+}
+
+/** Units of a group that may go. */
+export const mostGone = (group: ChannelGroup, { maxShare = 1 }: ChooseOptions): number => {
+  const share = typeof maxShare === "number" ? maxShare : maxShare(group);
+  return Math.max(0, Math.min(group.count - 1, Math.floor(group.count * share + 1e-9)));
+};
+
+/** The smallest n of 0 to `most` that is enough, where all larger ones are; null: not even the largest is. */
+export function firstEnough(most: number, enough: (n: number) => boolean): number | null {
+  if (!enough(most)) return null;
+  let [low, high] = [0, most];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (enough(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return high;
 }
 
 class Ranking {
@@ -59,8 +84,7 @@ class Ranking {
     this.groups = groups;
     this.options = options;
     const order = rank(groups, importance).filter((r) => r.score < Number.POSITIVE_INFINITY);
-    const { maxShare = 1 } = options;
-    const left = groups.map((g) => Math.min(g.count - 1, Math.floor(g.count * maxShare + 1e-9)));
+    const left = groups.map((g) => mostGone(g, options));
     this.order = order.filter(({ group }) => left[group]!-- > 0);
     this.byGroup = groups.map((_, g) => order.flatMap((r) => (r.group === g ? [r.unit] : [])));
   }
@@ -86,14 +110,7 @@ class Ranking {
 
   /** The smallest number of units after which `enough` holds; null: never. */
   first(enough: (kept: Kept) => boolean): number | null {
-    if (!enough(this.kept(this.length))) return null;
-    let [low, high] = [0, this.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (enough(this.kept(middle))) high = middle;
-      else low = middle + 1;
-    }
-    return high;
+    return firstEnough(this.length, (n) => enough(this.kept(n)));
   }
 }
 
@@ -150,22 +167,26 @@ export function chooseChannels(
       hint: "all reach an input or output, or an operator that needs all of them",
     });
   }
+  const { perCost = false } = options;
+  const saved = perCost === true ? ("share" in target ? null : target.cost) : perCost || null;
+  const scores =
+    saved === null ? importance : byCost(importance, savedPerUnit(graph, groups, saved));
+  const ranking = new Ranking(groups, scores, options);
   if ("share" in target) {
-    const ranking = new Ranking(groups, importance, options);
     const most = removedShare(ranking.kept(ranking.length));
     const found = ranking.first((kept) => removedShare(kept) >= Math.min(target.share, most));
     return ranking.kept(found ?? ranking.length);
   }
-  const { cost, limit, what } = target;
-  const scores =
-    options.perCost === true ? byCost(importance, savedPerUnit(graph, groups, cost)) : importance;
-  const ranking = new Ranking(groups, scores, options);
+  const { cost, limit } = target;
   const found = ranking.first((kept) => cost(removeChannels(graph, kept)) <= limit);
   if (found === null) {
-    const least = cost(removeChannels(graph, ranking.kept(ranking.length)));
-    throw new UserError("E_UNMET", `channels can go until ${what} is ${least}, not ${limit}`, {
-      hint: "allow more, or take a smaller model",
-    });
+    throw unmet(target, cost(removeChannels(graph, ranking.kept(ranking.length))));
   }
   return ranking.kept(found);
 }
+
+/** What can be reached is not enough. */
+export const unmet = ({ what, limit }: CostTarget, least: number): UserError =>
+  new UserError("E_UNMET", `channels can go until ${what} is ${least}, not ${limit}`, {
+    hint: "allow more, or take a smaller model",
+  });

@@ -16,6 +16,9 @@ import { type Importance, isWeight, meanOf, sumUnits } from "./importance.ts";
 export const LOSS_CRITERIA = ["taylor", "fisher"] as const;
 export type LossCriterion = (typeof LOSS_CRITERIA)[number];
 
+type LossBatches = Iterable<Readonly<Record<string, Tensor>>>;
+type AsyncLossBatches = AsyncIterable<Readonly<Record<string, Tensor>>>;
+
 /** What gradients are taken of, and on which data. */
 export interface LossData {
   /** The mean of the loss over the rows of a batch. */
@@ -23,11 +26,13 @@ export interface LossData {
     readonly g: GraphBuilder;
     /** The model's outputs by name. */
     readonly outputs: Readonly<Record<string, Value>>;
+    /** Any value of the model. */
+    readonly student: { readonly graph: Graph; at(v: Value): Value };
     /** An input beside the model's own, such as targets; f32. */
     input(name: string, shape: readonly number[]): Value;
   }): Value;
   /** Batches: tensors by the names of the model's and the loss's inputs. */
-  readonly batches: Iterable<Readonly<Record<string, Tensor>>>;
+  readonly batches: LossBatches | AsyncLossBatches;
   /** Runs the graph of gradients. */
   readonly executor: Executor;
 }
@@ -51,6 +56,7 @@ function gradientGraph(
   const loss = data.loss({
     g,
     outputs: Object.fromEntries(outs.map((v, i) => [model.outputNames[i]!, v])),
+    student: { graph: model, at: value },
     input: (name, shape) => {
       names.push(name);
       return g.input(name, tensorType("f32", shape));
@@ -69,7 +75,7 @@ async function overBatches(
   body: (outs: readonly Tensor[]) => void,
 ): Promise<number> {
   let count = 0;
-  for (const batch of data.batches) {
+  for await (const batch of data.batches) {
     const feeds = inputs.map((name) => {
       const t = batch[name];
       if (t !== undefined) return t;

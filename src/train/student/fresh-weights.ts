@@ -1,13 +1,13 @@
 /** @file Weights of a student's layers, drawn as Net draws them. */
-import { isOp, type Node, type Value } from "../../graph/graph.ts";
-import type { RewriteContext } from "../../graph/rewrite.ts";
+import { type Graph, isOp, type Node, type Value } from "../../graph/graph.ts";
+import { type RewriteContext, rewrite } from "../../graph/rewrite.ts";
 import { batchNorm } from "../../ops/nn/batch-norm.ts";
 import { conv } from "../../ops/nn/conv.ts";
 import { linear } from "../../ops/nn/linear.ts";
 import { permuteTensor } from "../../passes/rules.ts";
 import { type Tensor, tensorOf } from "../../tensor/tensor.ts";
 import { product } from "../../util/math.ts";
-import type { Rng } from "../../util/rng.ts";
+import { makeRng, type Rng } from "../../util/rng.ts";
 
 /** Kaiming normal over the outputs of a group, as Net draws it; shape [outputs, inputs per group, height, width]. */
 export function drawn(rng: Rng, shape: readonly number[], groups: number): Tensor {
@@ -68,4 +68,10 @@ export function renewed(node: Node, ctx: RewriteContext, rng: Rng): readonly Val
   const outs = ctx.builder.applyAll(node.op, ins, node.attrs, node.name);
   node.outs.forEach((v, i) => ctx.builder.setName(outs[i]!, ctx.graph.values.get(v)!.name));
   return outs;
+}
+
+/** The same network with all convolutions, linear layers and batch normalisations drawn anew; other layers stay. */
+export function freshWeights(graph: Graph, seed: number): Graph {
+  const rng = makeRng(seed);
+  return rewrite(graph, (node, ctx) => renewed(node, ctx, rng));
 }

@@ -1,0 +1,37 @@
+/** @file What `tersor prune` says of layers and models, as tables. */
+import type { PrunedLayer } from "../src/compress/prune/index.ts";
+import type { PruneReport } from "../src/report/pruning-types.ts";
+import { bytes, count, ms, number, table } from "./format.ts";
+
+/** "before > after", or one where they are equal. */
+export const pair = (x: readonly [number, number], text: (n: number) => string): string =>
+  x[0] === x[1] ? text(x[0]) : `${text(x[0])} > ${text(x[1])}`;
+
+const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
+
+export function layerTable(layers: readonly PrunedLayer[], width: number): string {
+  const head = ["layer", "channels", "MACs", "weights", "zeros"];
+  const rows = layers.map((l) => [
+    l.name || l.op,
+    l.channels === null ? "" : pair(l.channels, String),
+    pair(l.macs, count),
+    pair(l.bytes, bytes),
+    pair(l.zeros, percent),
+  ]);
+  return table([head, ...rows], { width, right: [1, 2, 3, 4] });
+}
+
+export function variantTable({ variants, metric }: PruneReport, width: number): string {
+  const head = ["model", metric, "MACs", "weights", "gzip", "predicted", "measured"];
+  const value = (x: number): string => (metric === "accuracy" ? `${x.toFixed(2)} %` : number(x));
+  const rows = variants.map((v) => [
+    v.name,
+    value(v.value),
+    count(v.macs),
+    bytes(v.weightBytes),
+    bytes(v.gzipBytes),
+    ms(v.predictedMs),
+    v.measured === null ? "" : ms(v.measured.p50Ms),
+  ]);
+  return table([head, ...rows], { width, right: [1, 2, 3, 4, 5, 6] });
+}
