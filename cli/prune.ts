@@ -17,7 +17,7 @@ import {
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
-import { bytes, count, ms, table } from "./format.ts";
+import { bytes, count, ms, pair, table } from "./format.ts";
 import { type CommonOptions, type Io, makeIo, seedOf } from "./io.ts";
 import {
   type ModelOptions,
@@ -172,9 +172,6 @@ function prune(path: string, options: Options): void {
   for (const file of written) io.print(`wrote ${file}`);
   io.print("next: fine-tune it with tersor train, or compare it: tersor compare");
 }
-
-const pair = (x: readonly [number, number], text: (n: number) => string): string =>
-  x[0] === x[1] ? text(x[0]) : `${text(x[0])} > ${text(x[1])}`;
 
 const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
 
