@@ -127,6 +127,7 @@ const loss = variants({
         ),
       ),
       hint: atLeast(0),
+      shapes: byName(list(whole(1))),
       smoothing,
     },
     ["teacher"],
@@ -229,14 +230,24 @@ function together({ data: d, evaluate, earlyStopping, loss: l }: TrainConfig): v
 /** The configuration at `path`, flags over it. */
 export async function loadTrainConfig(path: string, flags: TrainFlags): Promise<TrainSettings> {
   const found = checkTrainConfig(await readConfigFile(path), path);
-  const beside = (p: string): string => resolve(dirname(path), p);
-  const out = flags.out ?? (found.out === undefined ? undefined : beside(found.out));
+  const out =
+    flags.out ?? (found.out === undefined ? undefined : resolve(dirname(path), found.out));
   if (out === undefined) {
     throw new UserError("E_CONFIG", "out: missing", {
       where: path,
       hint: "name a folder for results, there or with --out",
     });
   }
+  return trainSettings(found, dirname(path), { ...flags, out });
+}
+
+/** A checked configuration with paths from `folder` on, flags over it, and defaults. */
+export function trainSettings(
+  found: TrainConfig,
+  folder: string,
+  flags: TrainFlags & { readonly out: string },
+): TrainSettings {
+  const beside = (p: string): string => resolve(folder, p);
   const { model: m, data: d, loss: l = { kind: "cross-entropy" } } = found;
   return {
     ...found,
@@ -252,6 +263,6 @@ export async function loadTrainConfig(path: string, flags: TrainFlags): Promise<
     seed: flags.seed ?? found.seed ?? 1,
     threads: flags.threads ?? found.threads ?? 1,
     engine: flags.engine ?? found.engine ?? "wasm",
-    out,
+    out: flags.out,
   };
 }

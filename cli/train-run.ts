@@ -6,7 +6,13 @@ import { compile } from "../src/pipeline.ts";
 import { type Json, modelIdentity, type RunIdentity } from "../src/train/checkpoint.ts";
 import { wasmEngine } from "../src/train/engine.ts";
 import { evaluator, type TrainingMetric } from "../src/train/evaluate.ts";
-import { type FitOptions, type FitResult, fit, type LoopState } from "../src/train/loop.ts";
+import {
+  type FitOptions,
+  type FitResult,
+  fit,
+  type LoopState,
+  modelOfState,
+} from "../src/train/loop.ts";
 import { type FoundCheckpoint, saveCheckpoint } from "../src/train/node/checkpoints.ts";
 import { parametersOf } from "../src/train/parameters.ts";
 import { createTrainer, type Trainer } from "../src/train/trainer.ts";
@@ -45,17 +51,19 @@ export async function runTraining(path: string, flags: TrainFlags, io: Io): Prom
 
 /**
  * Trains to the end, or until a signal, going on from the folder's last checkpoint; writes the log, the plot, the
- * checkpoints and the results to `settings.out`. null: it was stopped, or had been finished before.
+ * checkpoints and the results to `settings.out`. A run that was finished before gives its model again. null: it was
+ * stopped. `known`: the data, where they have been read.
  */
 export async function train(
   settings: TrainSettings,
   flags: Pick<TrainFlags, "resume" | "fresh">,
   io: Io,
+  known?: TrainSets,
 ): Promise<Trained | null> {
   const release = claim(settings.out);
   const signals = listen();
   try {
-    return await new Run(settings, io, signals.signal).go(flags);
+    return await new Run(settings, io, signals.signal).go(flags, known);
   } finally {
     signals.stop();
     release();
@@ -117,11 +125,14 @@ class Run {
     this.folder = runFolder(settings.out);
   }
 
-  async go(flags: Pick<TrainFlags, "resume" | "fresh">): Promise<Trained | null> {
+  async go(
+    flags: Pick<TrainFlags, "resume" | "fresh">,
+    known?: TrainSets,
+  ): Promise<Trained | null> {
     const { settings, io } = this;
     const start = findStart(this.folder, flags);
     for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
-    const sets = await readSets(settings, (text) => io.progress(text));
+    const sets = known ?? (await readSets(settings, (text) => io.progress(text)));
     const float = modelOf(settings, sets.train);
     const input = inputOf(float, sets.train, settings);
     const { quantize } = settings;
@@ -133,8 +144,7 @@ class Run {
       this.identity = identityOf(settings, this.setup, sets);
       if (start !== null) checkSameRun(start, this.identity);
       if (start?.checkpoint.finished === true) {
-        this.alreadyDone(start);
-        return null;
+        return this.alreadyDone(start);
       }
       const evaluation =
         sets.evaluation === null ? null : evalBatches(sets.evaluation, settings, input);
@@ -157,13 +167,24 @@ class Run {
     }
   }
 
-  private alreadyDone({ checkpoint }: FoundCheckpoint): void {
-    const { best, step } = checkpoint.loop.progress;
-    const value = best === null ? "" : `, best ${metricText(best.value, this.setup.metric)}`;
+  private alreadyDone({ checkpoint: { loop } }: FoundCheckpoint): Trained {
+    const { best, last, step } = loop.progress;
+    const { setup } = this;
+    const value = best === null ? "" : `, best ${metricText(best.value, setup.metric)}`;
     this.io.object({ finished: true, step, best, out: this.folder.out });
     this.io.print(
       `this run is finished: step ${step}${value}; results are in ${this.folder.out}; --fresh starts anew`,
     );
+    const useBest = this.keep === "best" && loop.best !== null;
+    const model = modelOfState(setup.step, loop, useBest);
+    const of = useBest ? best : last;
+    return { model, metric: setup.metric, value: of?.value ?? null, seconds: 0 };
+  }
+
+  /** Which model is written. */
+  private get keep(): "best" | "last" {
+    const { evaluate, earlyStopping } = this.settings;
+    return evaluate?.keep ?? (earlyStopping ? "best" : "last");
   }
 
   private begin(
@@ -299,7 +320,7 @@ class Run {
       process.exitCode = EXIT.stopped;
       return null;
     }
-    const keep = settings.evaluate?.keep ?? (settings.earlyStopping ? "best" : "last");
+    const { keep } = this;
     const useBest = keep === "best" && best !== null;
     const of = useBest ? progress.best : last;
     const chosen = useBest ? best : model;

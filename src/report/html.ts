@@ -3,13 +3,11 @@ import type { OptimizeReport } from "../optimize/types.ts";
 import { layerBars } from "./bars.ts";
 import { asGiven, bytes, decimalsFor, fixed, METRICS, powerOfTen } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
+import { page } from "./page.ts";
 import { type Point, type ScatterOptions, scatter } from "./scatter.ts";
 import { selectionSection } from "./selection.ts";
-import { STYLE } from "./style.ts";
 import { candidateTable, capital, layerTable, summaryTable } from "./tables.ts";
 import { limitPhrases, verdict } from "./verdict.ts";
-
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 const SLOWEST = 15;
 
@@ -29,14 +27,10 @@ ${layers(report)}
 ${selectionSection(report.selection)}
 ${method(report)}
 </main>`;
-  const head = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}"><meta name="color-scheme" content="light dark">
-<title>${title}</title>`;
-  return `${head.markup}\n<style>${STYLE}</style></head>\n<body>\n${body.markup}\n</body></html>\n`;
+  return page(title, body);
 }
 
-const items = (texts: readonly string[]): Html =>
+export const items = (texts: readonly string[]): Html =>
   html`<ul>${texts.map((t) => html`<li>${t}</li>\n`)}</ul>`;
 
 function limitsAsked(report: OptimizeReport): Html {
