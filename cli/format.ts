@@ -31,6 +31,12 @@ export function number(x: number): string {
 
 export const shape = (dtype: string, dims: readonly number[]): string => `${dtype}[${dims}]`;
 
+/** "8 > 4"; one number where nothing changed. */
+export const pair = (
+  [before, after]: readonly [number, number],
+  text: (n: number) => string,
+): string => (before === after ? text(before) : `${text(before)} > ${text(after)}`);
+
 /** "1 node", "2 nodes" */
 export const plural = (n: number, one: string, many = `${one}s`): string =>
   `${n} ${n === 1 ? one : many}`;

@@ -5,7 +5,9 @@ import { VERSION } from "../src/version.ts";
 import { benchCommand } from "./bench.ts";
 import { compareCommand } from "./compare.ts";
 import { compileCommand } from "./compile.ts";
+import { distillCommand } from "./distill.ts";
 import { describeError, EXIT } from "./errors.ts";
+import { factoriseCommand } from "./factorise.ts";
 import { inspectCommand } from "./inspect.ts";
 import { optimizeCommand } from "./optimize.ts";
 import { profileCommand } from "./profile.ts";
@@ -35,7 +37,9 @@ function program(): Command {
     benchCommand(),
     profileCommand(),
     pruneCommand(),
+    factoriseCommand(),
     trainCommand(),
+    distillCommand(),
   ]) {
     root.addCommand(command);
   }

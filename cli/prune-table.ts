@@ -1,11 +1,7 @@
 /** @file What `tersor prune` says of layers and models, as tables. */
 import type { PrunedLayer } from "../src/compress/prune/index.ts";
 import type { PruneReport } from "../src/report/pruning-types.ts";
-import { bytes, count, ms, number, table } from "./format.ts";
-
-/** "before > after", or one where they are equal. */
-export const pair = (x: readonly [number, number], text: (n: number) => string): string =>
-  x[0] === x[1] ? text(x[0]) : `${text(x[0])} > ${text(x[1])}`;
+import { bytes, count, ms, number, pair, table } from "./format.ts";
 
 const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
 

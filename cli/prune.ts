@@ -7,7 +7,7 @@ import { type PruneResult, pruneModel } from "../src/prune.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import { UserError } from "../src/util/errors.ts";
 import { writeFiles } from "./files.ts";
-import { bytes, count, ms, table } from "./format.ts";
+import { bytes, count, ms, pair, table } from "./format.ts";
 import { type Io, makeIo, seedOf } from "./io.ts";
 import { openForCommand, realNumber, wholeNumber, withCommon, withModel } from "./options.ts";
 import {
@@ -20,7 +20,7 @@ import {
   withDataFlags,
 } from "./prune-options.ts";
 import { pruneWithData } from "./prune-run.ts";
-import { layerTable, pair } from "./prune-table.ts";
+import { layerTable } from "./prune-table.ts";
 import { selectionOptions } from "./selection-options.ts";
 
 const NOTES = `

@@ -125,6 +125,7 @@ const loss = variants({
         ),
       ),
       hint: atLeast(0),
+      shapes: byName(list(whole(1))),
       smoothing,
     },
     ["teacher"],
@@ -244,12 +245,12 @@ export type PartialConfig = Partial<Omit<TrainConfig, "data">> & {
 export async function loadPartialConfig(path: string): Promise<PartialConfig> {
   const value = await readConfigFile(path);
   checkWith(partial, value, path);
-  return absolute(value as PartialConfig, path);
+  return absolute(value as PartialConfig, dirname(path));
 }
 
 /** Paths of data and teacher as they are from anywhere. */
-function absolute<T extends PartialConfig>(found: T, path: string): T {
-  const beside = (p: string): string => resolve(dirname(path), p);
+function absolute<T extends PartialConfig>(found: T, folder: string): T {
+  const beside = (p: string): string => resolve(folder, p);
   const { data: d, loss: l } = found;
   const paths = {
     ...(d?.train !== undefined && { train: beside(d.train) }),
@@ -264,25 +265,35 @@ function absolute<T extends PartialConfig>(found: T, path: string): T {
 
 /** The configuration at `path`, flags over it. */
 export async function loadTrainConfig(path: string, flags: TrainFlags): Promise<TrainSettings> {
-  const found = absolute(checkTrainConfig(await readConfigFile(path), path), path);
-  const beside = (p: string): string => resolve(dirname(path), p);
-  const out = flags.out ?? (found.out === undefined ? undefined : beside(found.out));
+  const found = checkTrainConfig(await readConfigFile(path), path);
+  const out =
+    flags.out ?? (found.out === undefined ? undefined : resolve(dirname(path), found.out));
   if (out === undefined) {
     throw new UserError("E_CONFIG", "out: missing", {
       where: path,
       hint: "name a folder for results, there or with --out",
     });
   }
-  const { model: m } = found;
+  return trainSettings(found, dirname(path), { ...flags, out });
+}
+
+/** A checked configuration with paths from `folder` on, flags over it, and defaults. */
+export function trainSettings(
+  found: TrainConfig,
+  folder: string,
+  flags: TrainFlags & { readonly out: string },
+): TrainSettings {
+  const own = absolute(found, folder);
+  const { model: m } = own;
   return {
-    ...found,
-    model: typeof m === "object" && "file" in m ? { ...m, file: beside(m.file) } : m,
-    loss: found.loss ?? { kind: "cross-entropy" },
-    optimizer: found.optimizer ?? { kind: "nesterov" },
-    epochs: flags.epochs ?? found.epochs,
-    seed: flags.seed ?? found.seed ?? 1,
-    threads: flags.threads ?? found.threads ?? 1,
-    engine: flags.engine ?? found.engine ?? "wasm",
-    out,
+    ...own,
+    model: typeof m === "object" && "file" in m ? { ...m, file: resolve(folder, m.file) } : m,
+    loss: own.loss ?? { kind: "cross-entropy" },
+    optimizer: own.optimizer ?? { kind: "nesterov" },
+    epochs: flags.epochs ?? own.epochs,
+    seed: flags.seed ?? own.seed ?? 1,
+    threads: flags.threads ?? own.threads ?? 1,
+    engine: flags.engine ?? own.engine ?? "wasm",
+    out: flags.out,
   };
 }

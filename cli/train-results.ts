@@ -23,6 +23,14 @@ function forOneRow(model: Graph, io: Io): Graph {
   }
 }
 
+/** model.onnx and the artefact of a model as it is. */
+export function modelFiles(model: Graph): Map<string, Uint8Array | string> {
+  const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(model)]]);
+  const { program } = compile(cleanGraph(model));
+  for (const [name, content] of writeArtefact(program).files) files.set(name, content);
+  return files;
+}
+
 /** Writes model.onnx, model.wasm, model.js and model.d.ts, of integers after quantisation; returns paths by name. */
 export function writeResults(
   out: string,
@@ -32,9 +40,7 @@ export function writeResults(
 ): Record<string, string> {
   const rows = forOneRow(model, io);
   const single = quantize === undefined ? rows : integerModel(rows, quantize);
-  const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(single)]]);
-  const { program } = compile(cleanGraph(single));
-  for (const [name, content] of writeArtefact(program).files) files.set(name, content);
+  const files = modelFiles(single);
   const paths = writeFiles(out, files);
   return Object.fromEntries([...files.keys()].map((name, i) => [name, paths[i]!]));
 }

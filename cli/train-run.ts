@@ -11,13 +11,12 @@ import {
   type FitOptions,
   type FitResult,
   fit,
-  keepsAverages,
   type LoopState,
-  withLearned,
+  modelOfState,
 } from "../src/train/loop.ts";
 import { type FoundCheckpoint, saveCheckpoint } from "../src/train/node/checkpoints.ts";
 import { parametersOf } from "../src/train/parameters.ts";
-import { createTrainer, type Trainer, trainedModel } from "../src/train/trainer.ts";
+import { createTrainer, type Trainer } from "../src/train/trainer.ts";
 import { UserError } from "../src/util/errors.ts";
 import { VERSION } from "../src/version.ts";
 import { EXIT } from "./errors.ts";
@@ -53,17 +52,19 @@ export async function runTraining(path: string, flags: TrainFlags, io: Io): Prom
 
 /**
  * Trains to the end, or until a signal, going on from the folder's last checkpoint; writes the log, the plot, the
- * checkpoints and the results to `settings.out`; a run that had been finished is not repeated. null: it was stopped.
+ * checkpoints and the results to `settings.out`. A run that was finished before gives its model again. null: it was
+ * stopped. `known`: the data, where they have been read.
  */
 export async function train(
   settings: TrainSettings,
   flags: Pick<TrainFlags, "resume" | "fresh">,
   io: Io,
+  known?: TrainSets,
 ): Promise<Trained | null> {
   const release = claim(settings.out);
   const signals = listen();
   try {
-    return await new Run(settings, io, signals.signal).go(flags);
+    return await new Run(settings, io, signals.signal).go(flags, known);
   } finally {
     signals.stop();
     release();
@@ -126,11 +127,14 @@ class Run {
     this.folder = runFolder(settings.out);
   }
 
-  async go(flags: Pick<TrainFlags, "resume" | "fresh">): Promise<Trained | null> {
+  async go(
+    flags: Pick<TrainFlags, "resume" | "fresh">,
+    known?: TrainSets,
+  ): Promise<Trained | null> {
     const { settings, io } = this;
     const start = findStart(this.folder, flags);
     for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
-    const sets = await readSets(settings, (text) => io.progress(text));
+    const sets = known ?? (await readSets(settings, (text) => io.progress(text)));
     const float = modelOf(settings, sets.train);
     const input = inputOf(float, sets.train, settings);
     const { quantize } = settings;
@@ -165,32 +169,28 @@ class Run {
     }
   }
 
+  /** Which model is written. */
   private get keep(): "best" | "last" {
     const { evaluate, earlyStopping } = this.settings;
     return evaluate?.keep ?? (earlyStopping ? "best" : "last");
   }
 
   /** The model of the run, which is not written again. */
-  private alreadyDone({ checkpoint }: FoundCheckpoint): Trained {
-    const { progress, state, best: learned } = checkpoint.loop;
-    const { best, step } = progress;
-    const { metric, model: source, step: training } = this.setup;
-    const value = best === null ? "" : `, best ${metricText(best.value, metric)}`;
+  private alreadyDone({ checkpoint: { loop } }: FoundCheckpoint): Trained {
+    const { best, last, step } = loop.progress;
+    const { setup } = this;
+    const value = best === null ? "" : `, best ${metricText(best.value, setup.metric)}`;
     this.io.object({ finished: true, step, best, out: this.folder.out });
     this.io.print(
       `this run is finished: step ${step}${value}; results are in ${this.folder.out}; --fresh starts anew`,
     );
-    const useBest = this.keep === "best" && learned !== null;
-    const model = useBest
-      ? withLearned(training.model, learned)
-      : trainedModel(source, training, (s) => state.get(s.name)!, {
-          averaged: keepsAverages(training),
-        });
+    const useBest = this.keep === "best" && loop.best !== null;
+    const model = modelOfState(setup.step, loop, useBest);
     const log = existsSync(this.folder.log) ? readFileSync(this.folder.log, "utf8") : "";
     const end = parseLog(log).findLast((r) => r.kind === "end");
-    const of = useBest ? best : progress.last;
     const seconds = Number(end?.["seconds"] ?? Number.NaN);
-    return { model, metric, value: of?.value ?? null, seconds };
+    const of = useBest ? best : last;
+    return { model, metric: setup.metric, value: of?.value ?? null, seconds };
   }
 
   private begin(

@@ -5,6 +5,7 @@ import { openModel, readBytes } from "../src/node.ts";
 import { trainableGraph } from "../src/pipeline.ts";
 import { sameShape } from "../src/tensor/tensor.ts";
 import type { StateHook } from "../src/train/between.ts";
+import type { LossConfig } from "../src/train/config.ts";
 import type { ExampleSet } from "../src/train/data/sets.ts";
 import { distil } from "../src/train/distil.ts";
 import type { TrainingMetric } from "../src/train/evaluate.ts";
@@ -209,6 +210,9 @@ function trainsOf(settings: TrainSettings, model: Graph): ((name: string) => boo
   return (name) => !freeze.some((p) => fitsPattern(p, name));
 }
 
+const teacherOf = ({ teacher, shapes }: Extract<LossConfig, { kind: "distillation" }>): Graph =>
+  openModel(teacher, shapes ? { shapes } : {}).graph;
+
 /** The step of a model. `perEpoch`: batches of an epoch. */
 export function setUp(
   settings: TrainSettings,
@@ -235,7 +239,7 @@ export function setUp(
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
     ...(o.clipValue !== undefined && { clipValue: o.clipValue }),
     ...(o.average !== undefined && { average: o.average }),
-    ...(loss.kind === "distillation" && { teacher: openModel(loss.teacher).graph }),
+    ...(loss.kind === "distillation" && { teacher: teacherOf(loss) }),
   });
   const byInput = loss.kind === "mse" && loss.target === "input";
   return {

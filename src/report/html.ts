@@ -30,7 +30,7 @@ ${method(report)}
   return page(title, body);
 }
 
-const items = (texts: readonly string[]): Html =>
+export const items = (texts: readonly string[]): Html =>
   html`<ul>${texts.map((t) => html`<li>${t}</li>\n`)}</ul>`;
 
 function limitsAsked(report: OptimizeReport): Html {

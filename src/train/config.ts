@@ -103,6 +103,8 @@ export type LossConfig =
       readonly points?: readonly PointNames[];
       /** Weight of hints. */
       readonly hint?: number;
+      /** Shapes of the teacher's open inputs by name. */
+      readonly shapes?: Readonly<Record<string, readonly number[]>>;
       readonly smoothing?: number;
     };
 

@@ -161,6 +161,16 @@ export function withLearned(source: Graph, learned: ReadonlyMap<string, TypedArr
   return { ...source, constants };
 }
 
+/** The model of a state: the best one, or as it was in the end, by averaged weights where such are kept. */
+export function modelOfState(step: TrainingStep, loop: LoopState, best: boolean): Graph {
+  if (best && loop.best !== null) return withLearned(step.model, loop.best);
+  const learned = step.state.flatMap(({ name, constant, averageOf }) => {
+    const v = averageOf ?? constant;
+    return v === undefined ? [] : [[String(v), loop.state.get(name)!] as const];
+  });
+  return withLearned(step.model, new Map(learned));
+}
+
 class Fit {
   private readonly o: FitOptions;
   private progress: Progress;
@@ -364,7 +374,7 @@ class Fit {
 }
 
 /** Whether the step averages weights over the steps: then these are what a run evaluates and gives. */
-export const keepsAverages = (step: TrainingStep): boolean =>
+const keepsAverages = (step: TrainingStep): boolean =>
   step.state.some((s) => s.averageOf !== undefined);
 
 /** Whether a batch's rows have classes among the outputs. */

@@ -10,4 +10,5 @@ export {
 } from "./factorise.ts";
 export { type Kernel, type Layer, type LayerChoice, layersOf } from "./layer.ts";
 export type { Cost } from "./method.ts";
+export { RANK_FORMS, rankRule, shareOf } from "./rank-text.ts";
 export type { RankRule } from "./ranks.ts";
