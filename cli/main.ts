@@ -11,6 +11,7 @@ import { optimizeCommand } from "./optimize.ts";
 import { profileCommand } from "./profile.ts";
 import { pruneCommand } from "./prune.ts";
 import { runCommand } from "./run.ts";
+import { substituteCommand } from "./substitute.ts";
 import { trainCommand } from "./train.ts";
 
 const EXAMPLES = `
@@ -35,6 +36,7 @@ function program(): Command {
     benchCommand(),
     profileCommand(),
     pruneCommand(),
+    substituteCommand(),
     trainCommand(),
   ]) {
     root.addCommand(command);
