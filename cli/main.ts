@@ -13,6 +13,7 @@ import { optimizeCommand } from "./optimize.ts";
 import { profileCommand } from "./profile.ts";
 import { pruneCommand } from "./prune.ts";
 import { runCommand } from "./run.ts";
+import { substituteCommand } from "./substitute.ts";
 import { trainCommand } from "./train.ts";
 
 const EXAMPLES = `
@@ -38,6 +39,7 @@ function program(): Command {
     profileCommand(),
     pruneCommand(),
     factoriseCommand(),
+    substituteCommand(),
     trainCommand(),
     distillCommand(),
   ]) {

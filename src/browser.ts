@@ -81,6 +81,13 @@ export {
   nmMasks,
   sparsityOf,
 } from "./compress/sparsity/index.ts";
+export {
+  inputMoments,
+  type Substituted,
+  type SubstituteOptions,
+  substitutable,
+  substitute,
+} from "./compress/substitute/index.ts";
 export { defineConfig, type TersorConfig } from "./config.ts";
 export { randomFeed } from "./feeds.ts";
 export { exportOnnx, type OnnxExportOptions } from "./formats/onnx/export.ts";

@@ -90,7 +90,8 @@ const blocks = [...README.matchAll(/^```(sh|ts|c)\n([\s\S]*?)^```$/gm)].map((m) 
 const WHOLE = /^npm ci && npm (run demo|test)$/;
 
 async function runCommand(line: string): Promise<void> {
-  const [tool, name, ...args] = line.split(" ");
+  // Arguments in quotes hold no spaces.
+  const [tool, name, ...args] = line.split(" ").map((word) => word.replace(/^"(.*)"$/, "$1"));
   assert.deepEqual([tool, name], ["npx", "tersor"], line);
   const printed = await node([join(ROOT, "cli/main.ts"), ...args]);
   assert.notEqual(printed.trim(), "", `${line} prints nothing`);
