@@ -14,6 +14,7 @@ import {
   scatterMaskKernel,
 } from "../primitives/sparse/gaps.ts";
 import { bytesOf, tensorOf } from "../tensor/tensor.ts";
+import { filledCells, takeCells } from "../util/cells.ts";
 import { alignUp } from "../util/math.ts";
 import type { KernelTable } from "./kernel-table.ts";
 
@@ -31,19 +32,6 @@ const LEAST_SAVED = 256;
 /** Of what a constant takes, the share that must be saved: engines inflate zeros for nothing. */
 const LEAST_SHARE = 0.1;
 
-/** Cells with a byte that is not zero. */
-function filledCells(bytes: Uint8Array, cell: Cell): number[] {
-  const found: number[] = [];
-  for (let c = 0; c < bytes.length / cell; c++) {
-    for (let i = c * cell; i < (c + 1) * cell; i++) {
-      if (bytes[i] === 0) continue;
-      found.push(c);
-      break;
-    }
-  }
-  return found;
-}
-
 /** The smallest form of the bytes. */
 export function smallestForm(bytes: Uint8Array): StoredForm {
   const dense: StoredForm = { form: "dense", cell: 1, bytes: bytes.length };
@@ -58,14 +46,6 @@ export function smallestForm(bytes: Uint8Array): StoredForm {
   const best = forms.reduce((a, b) => (b.bytes < a.bytes ? b : a), dense);
   const saved = bytes.length - best.bytes;
   return saved >= Math.max(LEAST_SAVED, LEAST_SHARE * bytes.length) ? best : dense;
-}
-
-function valuesOf(bytes: Uint8Array, cell: Cell, filled: readonly number[]): Uint8Array {
-  const out = new Uint8Array(Math.max(1, filled.length) * cell);
-  filled.forEach((c, i) => {
-    out.set(bytes.subarray(c * cell, (c + 1) * cell), i * cell);
-  });
-  return out;
 }
 
 /** The program of the kernels in `table` with constants in their smallest forms; memory grows by what is stored. */
@@ -88,7 +68,8 @@ export function compactConstants(program: Program, table: KernelTable): Program 
     }
     const all = bytes.length / cell;
     const filled = filledCells(bytes, cell);
-    const values = valuesOf(bytes, cell, filled);
+    // A kernel's buffer has at least one cell.
+    const values = filled.length === 0 ? new Uint8Array(cell) : takeCells(bytes, cell, filled);
     const at = place(name, values);
     const stored = Math.max(1, filled.length);
     const label = `load ${name}`;

@@ -19,6 +19,8 @@ import { type Draft, encodeMessage } from "./wire.ts";
 export interface OnnxExportOptions {
   /** Written as the model's producer. */
   readonly producer?: string;
+  /** "auto": initialisers are written without their zeros where that is smaller. Default: all of them dense. */
+  readonly sparse?: "auto";
 }
 
 const OPSET = 21;
@@ -41,7 +43,7 @@ export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8
   for (const v of simple.inputs) names.set(v, simple.values.get(v)!.name);
   for (const node of simple.nodes) exportNode(node, names);
   const chosen = chooseNames(simple, names);
-  const { node, initializer } = w.finish(chosen);
+  const { node, initializer, sparseInitializer } = w.finish(chosen, options.sparse === "auto");
   return encodeMessage(MODEL, {
     irVersion: IR_VERSION,
     opsetImport: [{ domain: "", version: OPSET }],
@@ -50,6 +52,7 @@ export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8
       name: simple.name,
       node,
       initializer,
+      sparseInitializer,
       input: simple.inputs.map((v) => valueInfo(simple.values.get(v)!.name, typeOf(simple, v))),
       output: simple.outputs.map((v, i) => valueInfo(simple.outputNames[i]!, typeOf(simple, v))),
     },

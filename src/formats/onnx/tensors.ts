@@ -1,6 +1,7 @@
 /** @file ONNX element types and TensorProto data as tensors: views of the file where aligned. */
 import { DTYPES, type DType, type TypedArray } from "../../tensor/dtype.ts";
 import { bytesOf, elementCount, type Tensor, tensorType, zeros } from "../../tensor/tensor.ts";
+import { filledCells, takeCells } from "../../util/cells.ts";
 import { UserError } from "../../util/errors.ts";
 import { checkLimit, checkShape, LIMITS } from "../limits.ts";
 import type { SparseTensorProto, StringEntry, TensorProto } from "./proto.ts";
@@ -194,4 +195,35 @@ export function denseTensor(p: SparseTensorProto, external: ExternalData | undef
 /** The message of a tensor; quantisation parameters are not part of it. */
 export function protoOfTensor(t: Tensor, name: string): Draft<TensorProto> {
   return { dims: [...t.type.shape], dataType: DATA_TYPE[t.type.dtype], name, rawData: bytesOf(t) };
+}
+
+/** Bytes of a number as Protocol Buffers write it. */
+const varintBytes = (n: number): number => Math.max(1, Math.ceil((32 - Math.clz32(n)) / 7));
+
+/** Share of a dense tensor that a sparse one must save: readers spend time on it. */
+const LEAST_SAVED = 0.1;
+/** Bytes of a sparse tensor beside values and indices. */
+const SPARSE_HEAD = 24;
+
+/**
+ * The message of a tensor without its zeros, or null where that is not smaller. Indices are linear and written as
+ * numbers of one to three bytes; as raw data they would take eight.
+ */
+export function sparseProtoOfTensor(t: Tensor, name: string): Draft<SparseTensorProto> | null {
+  const { shape, dtype } = t.type;
+  const { sizeBytes, view } = DTYPES[dtype];
+  if (elementCount(shape) > LIMITS.computedElements) return null;
+  const bytes = bytesOf(t);
+  const places = filledCells(bytes, sizeBytes);
+  const indexBytes = places.reduce((sum, i) => sum + varintBytes(i), 0);
+  const size = places.length * sizeBytes + indexBytes + SPARSE_HEAD;
+  if (places.length === 0 || size > (1 - LEAST_SAVED) * bytes.length) return null;
+  const kept = takeCells(bytes, sizeBytes, places);
+  const type = tensorType(dtype, [places.length]);
+  const indices = BigInt64Array.from(places, BigInt);
+  return {
+    dims: [...shape],
+    values: protoOfTensor({ type, data: view(kept.buffer, 0, places.length) }, name),
+    indices: { dims: [places.length], dataType: DATA_TYPE.i64, int64Data: indices },
+  };
 }

@@ -308,9 +308,10 @@ function writeScalar(writer: BinaryWriter, { no, type }: ScalarField, x: unknown
       for (const b of x as readonly Uint8Array[]) open().bytes(b);
       return;
     case "ints":
+    case "I64s":
       if ((x as readonly number[]).length === 0) return;
       open().fork();
-      for (const n of x as readonly number[]) writer.int64(BigInt(n));
+      for (const n of x as Iterable<number | bigint>) writer.int64(BigInt(n));
       writer.join();
       return;
     default:

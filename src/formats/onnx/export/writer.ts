@@ -1,8 +1,14 @@
 /** @file Collects nodes and initialisers of an ONNX graph; names are settled when it is finished. */
 import { type DType, isBig } from "../../../tensor/dtype.ts";
 import { scalarOf, type Tensor, tensorOf } from "../../../tensor/tensor.ts";
-import { ATTRIBUTE, type AttributeProto, type NodeProto, type TensorProto } from "../proto.ts";
-import { protoOfTensor } from "../tensors.ts";
+import {
+  ATTRIBUTE,
+  type AttributeProto,
+  type NodeProto,
+  type SparseTensorProto,
+  type TensorProto,
+} from "../proto.ts";
+import { protoOfTensor, sparseProtoOfTensor } from "../tensors.ts";
 import type { Draft } from "../wire.ts";
 
 /** An attribute without its name. */
@@ -90,11 +96,15 @@ export class OnnxWriter {
 
   /**
    * The graph's parts with every provisional name replaced: those in `chosen` as given there, the
-   * others by node and number.
+   * others by node and number. `sparse`: initialisers without their zeros where that is smaller.
    */
-  finish(chosen: ReadonlyMap<string, string>): {
+  finish(
+    chosen: ReadonlyMap<string, string>,
+    sparse: boolean,
+  ): {
     readonly node: readonly Draft<NodeProto>[];
     readonly initializer: readonly Draft<TensorProto>[];
+    readonly sparseInitializer: readonly Draft<SparseTensorProto>[];
   } {
     const taken = new Set(chosen.values());
     const names = new Map(chosen);
@@ -115,6 +125,14 @@ export class OnnxWriter {
       used.add(candidate);
       return candidate;
     };
+    const initializer: Draft<TensorProto>[] = [];
+    const sparseInitializer: Draft<SparseTensorProto>[] = [];
+    for (const [provisional, t] of this.initializers) {
+      const name = resolve(provisional);
+      const short = sparse ? sparseProtoOfTensor(t, name) : null;
+      if (short === null) initializer.push(protoOfTensor(t, name));
+      else sparseInitializer.push(short);
+    }
     return {
       node: this.nodes.map((n) => ({
         opType: n.opType,
@@ -125,7 +143,8 @@ export class OnnxWriter {
           ([name, a]) => ({ name, ...a }) as AttributeProto,
         ),
       })),
-      initializer: [...this.initializers].map(([name, t]) => protoOfTensor(t, resolve(name))),
+      initializer,
+      sparseInitializer,
     };
   }
 }
