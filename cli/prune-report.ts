@@ -14,6 +14,7 @@ import { writeArtefact } from "../src/targets/wasm/artefact.ts";
 import { VERSION } from "../src/version.ts";
 import { ENGINES } from "./bench-engines.ts";
 import { writeFiles } from "./files.ts";
+import { plural } from "./format.ts";
 import { machineInfo, measure, timeFor } from "./measure.ts";
 import type { Job, Round } from "./prune-run.ts";
 import type { JudgedGroups } from "./prune-sensitivity.ts";
@@ -158,12 +159,13 @@ async function reportOf(
       evaluation: data.ownEvaluation ? base.data.eval! : `${base.data.train} (training data)`,
       evaluationCount: count,
     },
-    ...{ seed: base.seed, engine: `${base.engine}, ${base.threads} threads` },
+    ...{ seed: base.seed, engine: `${base.engine}, ${plural(base.threads, "thread")}` },
     machine: `${cpu}, ${cores} cores, ${os}, Node ${node}`,
     variants: made.map((m) => variantOf(job, m, times.get(m) ?? null)),
     result: result.name,
     rounds: rounds.map(({ round, removed, graph, pruned, tuned }) => ({
-      ...{ round, removed, macs: macsOf(cleanGraph(graph)), pruned, tuned },
+      ...{ round, removed, macs: macsOf(cleanGraph(graph)), pruned },
+      tuned: tuned ?? made.find((m) => m.name === "fine-tuned")?.value ?? null,
     })),
     layers,
     sensitivity:

@@ -70,9 +70,13 @@ export interface Round {
 }
 
 /** Prunes, trains, compares, and writes. Returns early, with the exit code set, when it is stopped by a signal. */
-export async function pruneWithData(path: string, flags: PruneFlags): Promise<void> {
-  const job = await openJob(path, flags, makeIo(flags));
-  const { io, data, original } = job;
+export async function pruneWithData(
+  path: string,
+  flags: PruneFlags,
+  io: Io = makeIo(flags),
+): Promise<void> {
+  const job = await openJob(path, flags, io);
+  const { data, original } = job;
   const base: Made = {
     ...{ name: "original", about: "the model as given", graph: original },
     ...{ value: await data.evaluate(original), run: null },

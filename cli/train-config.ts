@@ -198,7 +198,11 @@ const partial = object({ ...keys, data: object(dataKeys) });
 
 /** Throws UserError E_CONFIG that names the key, what was expected and what is there. */
 export function checkTrainConfig(value: unknown, where: string): TrainConfig {
-  checkWith(config, value, where);
+  const all: Rule = (v, key) => {
+    config(v, key);
+    together(v as TrainConfig);
+  };
+  checkWith(all, value, where);
   return value as TrainConfig;
 }
 
@@ -210,7 +214,6 @@ function checkWith(rule: Rule, value: unknown, where: string): void {
       });
     }
     rule(value, "");
-    together(value as TrainConfig);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const { code, message, hint } = error;
@@ -219,14 +222,14 @@ function checkWith(rule: Rule, value: unknown, where: string): void {
 }
 
 /** What keys must say together. */
-function together({ data: d, evaluate, earlyStopping, loss: l }: PartialConfig): void {
+function together({ data: d, evaluate, earlyStopping, loss: l }: TrainConfig): void {
   const missing = (key: string, why: string): never => {
     throw new UserError("E_CONFIG", `${key}: missing`, { hint: why });
   };
-  if (d !== undefined && d.eval === undefined && earlyStopping !== undefined) {
+  if (d.eval === undefined && earlyStopping !== undefined) {
     missing("data.eval", "earlyStopping needs data to evaluate with");
   }
-  if (d !== undefined && d.eval === undefined && evaluate !== undefined) {
+  if (d.eval === undefined && evaluate !== undefined) {
     missing("data.eval", "evaluate needs data to evaluate with");
   }
   if (l?.kind === "mse" && l.target === "input" && evaluate?.metric === "accuracy") {

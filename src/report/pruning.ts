@@ -1,5 +1,5 @@
 /** @file A PruneReport as one HTML file. */
-import { bytes, duration, fixed, range, short } from "./format.ts";
+import { asGiven, bytes, duration, fixed, range, short } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { page } from "./page.ts";
 import type { PruneReport, PruneVariant } from "./pruning-types.ts";
@@ -57,7 +57,9 @@ function variants(report: PruneReport): Html {
   const rows = report.variants.map((v) => {
     const chosen = v.name === report.result ? html` class="chosen"` : NOTHING;
     const trained =
-      v.epochs === null ? "–" : `${short(v.epochs)} epochs, ${fixed(v.seconds ?? Number.NaN)} s`;
+      v.epochs === null
+        ? "–"
+        : `${asGiven(v.epochs)} epoch${v.epochs === 1 ? "" : "s"}, ${fixed(v.seconds ?? Number.NaN)} s`;
     return html`<tr${chosen}><th class="name" scope="row">${v.name}<span class="about-recipe">${v.about}</span></th><td>${valueText(report, v.value)}</td><td>${fixed(v.macs)}<span class="range">${share(v.macs, first.macs)}</span></td><td>${bytes(v.weightBytes)}<span class="range">${share(v.weightBytes, first.weightBytes)}</span></td><td>${bytes(v.onnxBytes)}</td><td>${bytes(v.gzipBytes)}<span class="range">${share(v.gzipBytes, first.gzipBytes)}</span></td><td>${duration(v.predictedMs)}</td><td>${time(v)}</td><td>${trained}</td></tr>\n`;
   });
   const head = [

@@ -6,11 +6,13 @@ import type { PruneReport } from "./pruning-types.ts";
 import { linearScale, logScale, type Scale } from "./scale.ts";
 
 const WIDTH = 760;
+/** At least; more where there are many groups. */
 const HEIGHT = 380;
 const LEFT = 62;
 const RIGHT = WIDTH - 230;
 const TOP = 14;
-const BOTTOM = HEIGHT - 44;
+/** Below the axis. */
+const FOOT = 44;
 /** Between the names of lines. */
 const LINE = 14;
 const LABEL_CHARS = 28;
@@ -25,7 +27,7 @@ export const SENSITIVITY_STYLE = `
 `;
 
 /** Positions of labels, none nearer than a line, in order of where they belong. */
-function spread(wanted: readonly number[]): number[] {
+function spread(wanted: readonly number[], bottom: number): number[] {
   const order = wanted.map((_, i) => i).sort((a, b) => wanted[a]! - wanted[b]!);
   const placed = [...wanted];
   let lowest = TOP;
@@ -33,8 +35,8 @@ function spread(wanted: readonly number[]): number[] {
     placed[i] = Math.max(wanted[i]!, lowest);
     lowest = placed[i]! + LINE;
   }
-  const over = Math.max(0, lowest - LINE - BOTTOM);
-  let highest = BOTTOM;
+  const over = Math.max(0, lowest - LINE - bottom);
+  let highest = bottom;
   for (const i of over === 0 ? [] : order.reverse()) {
     placed[i] = Math.min(placed[i]!, highest);
     highest = placed[i]! - LINE;
@@ -72,28 +74,31 @@ function curveOf(curve: SensitivityCurve, found: Found, x: Scale, y: Scale, text
 
 function chart(found: Found, title: string): Html {
   const { curves, base, better } = found;
+  const bottom = Math.max(HEIGHT - FOOT, TOP + LINE * curves.length);
   const values = [base, ...curves.flatMap((c) => c.points.map((p) => p.value))];
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const positive = values.filter((v) => v > 0);
   const wide = better === "low" && high / Math.min(...positive) > 100;
   const space = (high - low) * 0.05 || 1;
-  const y = wide
-    ? logScale(positive, BOTTOM, TOP)
-    : linearScale(low - space, high + space, BOTTOM, TOP);
+  const top = better === "high" ? Math.max(high, Math.min(100, high + space)) : high + space;
+  const y = wide ? logScale(positive, bottom, TOP) : linearScale(low - space, top, bottom, TOP);
   const x = linearScale(0, 1, LEFT, RIGHT);
   const xs = x.ticks.map(
     (t) =>
-      html`<path class="grid" d="M${x.at(t)} ${TOP}V${BOTTOM}"/><text class="tick" text-anchor="middle" x="${x.at(t)}" y="${BOTTOM + 16}">${fixed(100 * t)}</text>`,
+      html`<path class="grid" d="M${x.at(t)} ${TOP}V${bottom}"/><text class="tick" text-anchor="middle" x="${x.at(t)}" y="${bottom + 16}">${fixed(100 * t)}</text>`,
   );
   const ys = y.ticks.map(
     (t) =>
       html`<path class="grid" d="M${LEFT} ${y.at(t)}H${RIGHT}"/><text class="tick" text-anchor="end" x="${LEFT - 6}" y="${y.at(t) + 4}">${short(t)}</text>`,
   );
-  const labels = spread(curves.map((c) => y.at(c.points.at(-1)?.value ?? base)));
-  return html`<figure class="long"><figcaption>${title} with one group cut</figcaption><div class="scroll" role="region" aria-label="Chart of sensitivity" tabindex="0"><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="sensitivity-title sensitivity-description">
+  const labels = spread(
+    curves.map((c) => y.at(c.points.at(-1)?.value ?? base)),
+    bottom,
+  );
+  return html`<figure class="long"><figcaption>With one group cut: ${title.toLowerCase()}</figcaption><div class="scroll" role="region" aria-label="Chart of sensitivity" tabindex="0"><svg viewBox="0 0 ${WIDTH} ${bottom + FOOT}" role="img" aria-labelledby="sensitivity-title sensitivity-description">
 <title id="sensitivity-title">${title} against the share of a group's channels that is gone</title><desc id="sensitivity-description">${fixed(curves.length)} groups; all values are in the table.</desc>
-${xs}${ys}<path class="axis" d="M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}"/>
-<text class="title" text-anchor="middle" x="${(LEFT + RIGHT) / 2}" y="${HEIGHT - 8}">Channels of the group gone, %</text>
+${xs}${ys}<path class="axis" d="M${LEFT} ${TOP}V${bottom}H${RIGHT}"/>
+<text class="title" text-anchor="middle" x="${(LEFT + RIGHT) / 2}" y="${bottom + FOOT - 8}">Channels of the group gone, %</text>
 ${curves.map((c, i) => curveOf(c, found, x, y, labels[i]!))}
 </svg></div></figure>`;
 }
