@@ -38,6 +38,7 @@ export {
   evaluator,
   type TrainingMetric,
 } from "./evaluate.ts";
+export * from "./exits/index.ts";
 export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
 export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
 export {
@@ -121,6 +122,11 @@ export {
   type Swapped,
 } from "./student/block-swap.ts";
 export { fisherGraph, type Probe } from "./student/fisher.ts";
+export {
+  type MadeStudent,
+  type RecipeOptions,
+  studentFromText,
+} from "./student/recipe.ts";
 export {
   type Student,
   type StudentBlock,
