@@ -40,6 +40,7 @@ export {
   evaluator,
   type TrainingMetric,
 } from "./evaluate.ts";
+export * from "./exits/index.ts";
 export { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.ts";
 export { constantly, glorot, type Initializer, kaiming, truncatedNormal } from "./initial.ts";
 export {
@@ -124,6 +125,11 @@ export {
 } from "./student/block-swap.ts";
 export { fisherGraph, type Probe } from "./student/fisher.ts";
 export { freshWeights } from "./student/fresh-weights.ts";
+export {
+  type MadeStudent,
+  type RecipeOptions,
+  studentFromText,
+} from "./student/recipe.ts";
 export {
   type Student,
   type StudentBlock,
