@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { prunableGroups } from "../compress/prune/index.ts";
+import { layerWeights } from "../compress/sparsity/index.ts";
 import { importOnnx } from "../formats/onnx/import.ts";
 import { type Graph, GraphBuilder } from "../graph/graph.ts";
 import { interpret } from "../graph/interpret.ts";
-import { cleanGraph, compile, toOnnx } from "../pipeline.ts";
+import { cleanGraph, compile, loadModel, toOnnx, trainableGraph } from "../pipeline.ts";
 import { createSession } from "../runtime/session.ts";
 import { elementCount, type Tensor, tensorOf, tensorType, toNumbers } from "../tensor/tensor.ts";
 import { makeRng } from "../util/rng.ts";
@@ -13,6 +15,7 @@ import { type LogMelOptions, logMel, type MfccOptions, mfcc } from "./features.t
 import { crossEntropy } from "./losses.ts";
 import { fromMel, toMel } from "./mel.ts";
 import { dsCnn } from "./models/ds-cnn.ts";
+import { Net } from "./net.ts";
 import { sgd } from "./optimizers.ts";
 import { parametersOf, trainingStep } from "./step.ts";
 
@@ -182,4 +185,24 @@ test("settings that make no sense are refused together", () => {
   const flat = g.input("flat", tensorType("f32", [600]));
   const options: LogMelOptions = OPTIONS;
   assert.throws(() => logMel(g, flat, options), { code: "E_SHAPE" });
+});
+
+test("features are neither pruned nor set to 0, also after export and import", () => {
+  const net = new Net("sound", { seed: 1 });
+  const x = net.input("sound", [1, 256]);
+  const options = { sampleRate: 8000, frame: 64, hop: 32, bands: 8 };
+  const h = net.flatten(logMel(net.graph, x, options));
+  const built = net.build(net.linear(net.relu(net.linear(h, 6, "hidden")), 3, "head"), "y");
+  const read = trainableGraph(loadModel(toOnnx(built)).graph);
+  for (const graph of [built, read]) {
+    assert.deepEqual(
+      prunableGroups(graph).map((g) => g.name),
+      ["hidden"],
+    );
+    const weights = layerWeights(graph, parametersOf(graph));
+    assert.deepEqual(
+      weights.map((w) => w.tensor.data.length),
+      [6 * 7 * 8, 18],
+    );
+  }
 });

@@ -5,6 +5,7 @@
  * trained.
  */
 import { Calc, num } from "../autodiff/calc.ts";
+import { FIXED_PREFIX } from "../graph/fixed.ts";
 import type { GraphBuilder, Value } from "../graph/graph.ts";
 import { log } from "../ops/elementwise/log.ts";
 import { conv } from "../ops/nn/conv.ts";
@@ -13,9 +14,6 @@ import { reshape } from "../ops/shape/reshape.ts";
 import { tensorType } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 import { dctMatrix, melFilters, type WindowName, windowOf } from "./mel.ts";
-
-/** Starts the names of constants that are never trained. */
-export const FEATURE_PREFIX = "features.";
 
 export interface LogMelOptions {
   /** Samples a second. */
@@ -134,7 +132,7 @@ function constant(
   values: readonly number[],
 ): Value {
   const type = tensorType("f32", shape);
-  return g.constant({ type, data: Float32Array.from(values) }, `${FEATURE_PREFIX}${name}`);
+  return g.constant({ type, data: Float32Array.from(values) }, `${FIXED_PREFIX}${name}`);
 }
 
 /** The windowed cosines, then sines, of the bins: rows of `frame` numbers. */

@@ -1,9 +1,9 @@
 /** @file What a model learns: its parameters by name, what kind each is, and how much each decays. */
+import { isFixed } from "../graph/fixed.ts";
 import { type Graph, isOp, type Node, type Value } from "../graph/graph.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
 import { fakeQuantize, lsqQuantize } from "../ops/quant/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { FEATURE_PREFIX } from "./features.ts";
 
 /**
  * weight: of a convolution or matrix product. bias: what is added to the result of one. other: scales and shifts of
@@ -40,7 +40,7 @@ export function parametersOf(graph: Graph): ReadonlyMap<Value, string> {
   const taken = new Set<string>();
   for (const [v, { node, position }] of usesOfParameters(graph)) {
     const base = graph.values.get(v)!.name || `${node.name || node.op.name}.${position}`;
-    if (base.startsWith(FEATURE_PREFIX)) continue;
+    if (isFixed(graph, node, v)) continue;
     let name = base;
     for (let n = 2; taken.has(name); n++) name = `${base}#${n}`;
     taken.add(name);

@@ -2,6 +2,7 @@
  * @file Channels that can only be removed together, found from what operators say of their axes: the dependency groups
  * of structural pruning (Fang et al., DepGraph, arXiv:2301.12900), without a rule for any kind of layer.
  */
+import { isFixed } from "../../graph/fixed.ts";
 import type { Graph, Node, Value } from "../../graph/graph.ts";
 import { isResult } from "../../graph/ties.ts";
 import { type HeldTies, type Place, type Places, tieGraph } from "./places.ts";
@@ -91,8 +92,11 @@ function unitsByPlaces(places: Places, summed: ReadonlySet<Place>): Map<string, 
   const found = new Map<string, Unit[]>();
   for (const [root, members] of membersOf(places)) {
     const all = [...members.keys()];
-    if (!all.some((p) => makes(p, summed)) || all.every((p) => p.use !== null)) continue;
-    const locked = places.reason(root) ?? null;
+    const makers = all.filter((p) => makes(p, summed));
+    if (makers.length === 0 || all.every((p) => p.use !== null)) continue;
+    const { graph } = places;
+    const fixed = makers.some((p) => isFixed(graph, p.use!.node, p.value));
+    const locked = places.reason(root) ?? (fixed ? "its weights are fixed features" : null);
     const key = all.map((p) => order.get(p)!).join();
     const list = found.get(key) ?? [];
     found.set(key, list);

@@ -1,4 +1,5 @@
 /** @file The weights of a graph that sparsity is about, with the axes that patterns run along. */
+import { isFixed } from "../../graph/fixed.ts";
 import { type Graph, typeOf, type Value } from "../../graph/graph.ts";
 import { isResult } from "../../graph/ties.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -20,7 +21,7 @@ export interface LayerWeights {
 export type Masks = ReadonlyMap<string, Uint8Array>;
 
 /**
- * The f32 weights of layers that sum over their inputs, in order; depthwise weights and biases are left out. `names`:
+ * The f32 weights of layers that sum over their inputs, in order; depthwise weights, biases and fixed ones are left out. `names`:
  * of constants, as parametersOf gives; default: the values' own.
  */
 export function layerWeights(
@@ -35,7 +36,7 @@ export function layerWeights(
       const tensor = graph.constants.get(value);
       const learned = node.op.parameters?.includes(position) === true;
       if (tensor?.type.dtype !== "f32" || !learned || tensor.type.shape.length < 2) return;
-      if (found.has(value)) return;
+      if (found.has(value) || isFixed(graph, node, value)) return;
       const axisWhere = (summed: boolean): number | undefined =>
         all
           .filter((tie) => summed !== tie.some(({ port }) => isResult(port)))
