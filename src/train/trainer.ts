@@ -7,6 +7,7 @@ import type { TypedArray } from "../tensor/dtype.ts";
 import { type Tensor, withType } from "../tensor/tensor.ts";
 import { invariant, UserError } from "../util/errors.ts";
 import { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
+import { maskedTensor } from "./masks.ts";
 import type { Optimizer } from "./optimizers.ts";
 import type { StateTensor, TrainingStep } from "./step.ts";
 
@@ -147,6 +148,13 @@ class RunningTrainer implements Trainer {
       if (constant === undefined) continue;
       const { type } = s.initial;
       constants.set(constant, withType({ type, data: this.view(s).slice() as never }, type));
+    }
+    // Weights that are masked may have values of their own in training.
+    for (const { maskOf, name, initial } of state) {
+      const own = maskOf === undefined ? undefined : constants.get(maskOf);
+      if (own === undefined) continue;
+      const mask = this.view({ name, initial }) as Float32Array;
+      constants.set(maskOf!, maskedTensor(own, { type: own.type, data: mask }));
     }
     return { ...this.source, nodes: model.nodes, values: model.values, constants };
   }
