@@ -78,7 +78,9 @@ export {
   type MagnitudeOptions,
   type Masks,
   magnitudeMasks,
+  masksByScores,
   nmMasks,
+  snipMasks,
   sparsityOf,
 } from "./compress/sparsity/index.ts";
 export {

@@ -59,7 +59,7 @@ export {
   distillation,
   meanSquaredError,
 } from "./losses.ts";
-export { maskName, withMasks } from "./masks.ts";
+export { maskName, replaceMasks, withMasks } from "./masks.ts";
 export { type DsCnnOptions, dsCnn } from "./models/ds-cnn.ts";
 export { lenet5 } from "./models/lenet5.ts";
 export { type MlpOptions, mlp } from "./models/mlp.ts";

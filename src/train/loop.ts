@@ -14,7 +14,7 @@ import { type Evaluator, metricRises, rightRows } from "./evaluate.ts";
 import type { Optimizer } from "./optimizers.ts";
 import type { Schedule } from "./schedules.ts";
 import type { TrainingStep } from "./step.ts";
-import type { Trainer } from "./trainer.ts";
+import { type Trainer, trainedModel } from "./trainer.ts";
 
 /** Sums over the epoch under way. */
 export interface EpochSums {
@@ -164,11 +164,9 @@ export function withLearned(source: Graph, learned: ReadonlyMap<string, TypedArr
 /** The model of a state: the best one, or as it was in the end, by averaged weights where such are kept. */
 export function modelOfState(step: TrainingStep, loop: LoopState, best: boolean): Graph {
   if (best && loop.best !== null) return withLearned(step.model, loop.best);
-  const learned = step.state.flatMap(({ name, constant, averageOf }) => {
-    const v = averageOf ?? constant;
-    return v === undefined ? [] : [[String(v), loop.state.get(name)!] as const];
+  return trainedModel(step.model, step, ({ name }) => loop.state.get(name)!, {
+    averaged: keepsAverages(step),
   });
-  return withLearned(step.model, new Map(learned));
 }
 
 class Fit {

@@ -5,6 +5,7 @@ import { mul } from "../ops/elementwise/mul.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
 import { type Tensor, tensorOf } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
+import { gradientName, scoreName } from "./sparse/update.ts";
 
 /** The name of a parameter's mask among the state of a step. */
 export const maskName = (parameter: string): string => `${parameter}:mask`;
@@ -23,8 +24,8 @@ export function maskTensor(masks: Masks | undefined, name: string, of: Tensor): 
 }
 
 /** The value where the mask is 1, else 0. */
-export const masked = (g: GraphBuilder, value: Value, mask: Value | undefined): Value =>
-  mask === undefined ? value : g.apply(mul, [value, mask]);
+export const masked = (g: GraphBuilder, value: Value, mask: Value): Value =>
+  g.apply(mul, [value, mask]);
 
 /** The tensor with 0 where the mask is 0. */
 export const maskedTensor = (t: Tensor, mask: Tensor): Tensor => ({
@@ -32,11 +33,8 @@ export const maskedTensor = (t: Tensor, mask: Tensor): Tensor => ({
   data: (t.data as Float32Array).map((x, i) => (mask.data[i] === 0 ? 0 : x)),
 });
 
-/**
- * A trainer's state under other masks, for `restore`: parameters, their averages and optimiser state are 0 where they
- * go; what comes back starts at 0. Throws UserError for a parameter that had no mask from the start.
- */
-export function withMasks(
+/** A trainer's state with other masks and nothing else changed. Throws as `withMasks`. */
+export function replaceMasks(
   state: ReadonlyMap<string, TypedArray>,
   masks: Masks,
 ): ReadonlyMap<string, TypedArray> {
@@ -50,8 +48,23 @@ export function withMasks(
       });
     }
     next.set(maskName(name), Float32Array.from(mask));
+  }
+  return next;
+}
+
+/**
+ * A trainer's state under other masks, for `restore`: parameters, their averages and optimiser state are 0 where they
+ * go; what comes back starts at 0. Throws UserError for a parameter that had no mask from the start.
+ */
+export function withMasks(
+  state: ReadonlyMap<string, TypedArray>,
+  masks: Masks,
+): ReadonlyMap<string, TypedArray> {
+  const next = new Map(replaceMasks(state, masks));
+  for (const [name, mask] of masks) {
+    const kept = [maskName(name), gradientName(name), scoreName(name)];
     for (const [key, data] of state) {
-      if (key !== name && (!key.startsWith(`${name}:`) || key === maskName(name))) continue;
+      if (key !== name && (!key.startsWith(`${name}:`) || kept.includes(key))) continue;
       if (data.length !== mask.length) continue;
       next.set(
         key,

@@ -6,7 +6,7 @@
 import { gradients } from "../autodiff/backward.ts";
 import { Calc, num } from "../autodiff/calc.ts";
 import { isFused, unfused } from "../autodiff/unfuse.ts";
-import type { Masks } from "../compress/sparsity/weights.ts";
+import { type LayerWeights, layerWeights, type Masks } from "../compress/sparsity/index.ts";
 import { type Graph, GraphBuilder, isOp, type Node, type Value } from "../graph/graph.ts";
 import type { Op } from "../graph/op.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
@@ -31,6 +31,7 @@ import {
 } from "./parameters.ts";
 import { type ObserveOptions, RANGE_KEEP, RangeTracker, rangeKeep } from "./qat/ranges.ts";
 import { type Recompute, type StepParts, withRecompute } from "./recompute.ts";
+import { extraState, isLatent, type MaskUpdate, maskedGradient, settled } from "./sparse/update.ts";
 import { addTeacher, type TeacherOptions } from "./teacher.ts";
 
 /** What a loss is made of. */
@@ -77,6 +78,8 @@ export interface StepOptions extends ClipOptions {
   readonly observe?: ObserveOptions;
   /** Weights that stay 0, by the names of parameters: state, which `withMasks` changes; default none. */
   readonly masks?: Masks;
+  /** What becomes of masked weights; default "zero". */
+  readonly maskUpdate?: MaskUpdate;
   /** A trained network that sees the same inputs, in evaluation mode; no gradient flows through it. */
   readonly teacher?: Graph | TeacherOptions;
 }
@@ -89,6 +92,8 @@ export interface StateTensor {
   readonly constant?: Value;
   /** The constant of which it is the average over the steps. */
   readonly averageOf?: Value;
+  /** The constant that it masks. */
+  readonly maskOf?: Value;
 }
 
 export interface TrainingStep {
@@ -123,8 +128,10 @@ class StepBuilder {
   private readonly parameters: ReadonlyMap<Value, string>;
   /** Trained parameters as values of the step. */
   private readonly trained = new Map<string, Value>();
-  private readonly masks = new Map<string, Value>();
+  private readonly masks = new Map<string, { readonly mask: Value; readonly used: Value }>();
+  private readonly maskUpdate: MaskUpdate;
   private readonly tags: ReadonlyMap<Value, ParameterTag>;
+  private readonly weights: readonly LayerWeights[];
   /** What each state becomes. */
   private readonly next = new Map<string, Value>();
   private readonly averages: { readonly name: string; readonly next: Value }[] = [];
@@ -134,8 +141,10 @@ class StepBuilder {
     this.model = withOwnParameters(model);
     this.options = options;
     this.g = new GraphBuilder(`${model.name}-step`);
+    this.maskUpdate = options.maskUpdate ?? { kind: "zero" };
     this.parameters = parametersOf(this.model);
     this.tags = tagsOf(this.model);
+    this.weights = options.masks === undefined ? [] : layerWeights(this.model, this.parameters);
     this.ranges = new RangeTracker(this.g, this.model, options.observe !== undefined);
   }
 
@@ -154,11 +163,8 @@ class StepBuilder {
     const loss = this.addLoss(teacher);
     const backward = position();
     const names = [...this.trained.keys()];
-    const found = gradients(
-      g,
-      loss,
-      names.map((n) => this.trained.get(n)!),
-    );
+    const sources = names.map((n) => this.masks.get(n)?.used ?? this.trained.get(n)!);
+    const found = this.ofMasked(names, gradients(g, loss, sources));
     const given = this.given();
     const scalars = ["rate", ...Object.keys(options.optimizer.scalars), ...Object.keys(given)];
     const values = Object.fromEntries(scalars.map((name) => [name, this.scalar(name)]));
@@ -204,16 +210,32 @@ class StepBuilder {
     }
   }
 
-  /** A parameter under its mask, if it has one, which lasts as it is. */
+  /** A parameter under its mask, if it has one. */
   private addMasked(name: string, initial: Tensor, constant: Value): Value {
     const mask = maskTensor(this.options.masks, name, initial);
     if (mask === null) return this.addParameter(name, initial, constant);
-    const at = this.addParameter(name, maskedTensor(initial, mask), constant);
-    const own = this.g.input(maskName(name), mask.type);
-    this.state.push({ name: maskName(name), initial: mask });
-    this.masks.set(name, own);
-    this.keep(maskName(name), own);
-    return masked(this.g, at, own);
+    const own = isLatent(this.maskUpdate) ? initial : maskedTensor(initial, mask);
+    const at = this.addParameter(name, own, constant);
+    const input = this.g.input(maskName(name), mask.type);
+    this.state.push({ name: maskName(name), initial: mask, maskOf: constant });
+    const used = masked(this.g, at, input);
+    this.masks.set(name, { mask: input, used });
+    return used;
+  }
+
+  /** Gradients as the optimiser takes them, with the state that masked ones leave. */
+  private ofMasked(names: readonly string[], found: readonly Value[]): readonly Value[] {
+    return found.map((dense, i) => {
+      const name = names[i]!;
+      const own = this.masks.get(name);
+      if (own === undefined) return dense;
+      const parameter = this.trained.get(name)!;
+      const extra = extraState(this.g, this.maskUpdate, name, { parameter, dense });
+      if (extra !== null) {
+        this.keep(extra.name, extra.next(this.slot(extra.name, parameter)));
+      }
+      return maskedGradient(this.g, this.maskUpdate, { parameter, mask: own.mask, dense });
+    });
   }
 
   private addParameter(name: string, initial: Tensor, constant?: Value): Value {
@@ -328,14 +350,9 @@ class StepBuilder {
   private update(name: string, gradient: Value, scalars: Readonly<Record<string, Value>>): void {
     const { optimizer, decay = 0 } = this.options;
     const parameter = this.trained.get(name)!;
-    const type = this.g.typeOf(parameter);
     const { initial, constant } = this.state.find((s) => s.name === name)!;
     const tag = constant === undefined ? tagOfTensor(initial) : this.tags.get(constant)!;
-    const slots = optimizer.slots.map((slot): readonly [string, Value] => {
-      const own = `${name}:${slot}`;
-      this.state.push({ name: own, initial: zeros(type) });
-      return [slot, this.g.input(own, type)];
-    });
+    const slots = optimizer.slots.map((s) => [s, this.slot(`${name}:${s}`, parameter)] as const);
     const next = optimizer.update({
       g: this.g,
       parameter,
@@ -345,8 +362,20 @@ class StepBuilder {
       state: Object.fromEntries(slots),
       scalars,
     });
-    this.keep(name, masked(this.g, next.parameter, this.masks.get(name)));
+    const own = this.masks.get(name);
+    const layer = this.weights.find((w) => w.name === name);
+    const parts = { parameter, updated: next.parameter };
+    const end = own ? settled(this.g, this.maskUpdate, { ...parts, ...own }, layer) : null;
+    this.keep(name, end?.parameter ?? next.parameter);
+    if (end !== null) this.keep(maskName(name), end.mask);
     for (const slot of optimizer.slots) this.keep(`${name}:${slot}`, next.state[slot]!);
+  }
+
+  /** State of a parameter's type that starts as zeros. */
+  private slot(name: string, like: Value): Value {
+    const type = this.g.typeOf(like);
+    this.state.push({ name, initial: zeros(type) });
+    return this.g.input(name, type);
   }
 
   /** Averages over the steps of all that is the model's. */

@@ -7,6 +7,7 @@ import type { TypedArray } from "../tensor/dtype.ts";
 import { type Tensor, withType } from "../tensor/tensor.ts";
 import { invariant, UserError } from "../util/errors.ts";
 import { type EngineModel, type TrainingEngine, wasmEngine } from "./engine.ts";
+import { maskedTensor } from "./masks.ts";
 import type { Optimizer } from "./optimizers.ts";
 import type { StateTensor, TrainingStep } from "./step.ts";
 
@@ -179,6 +180,13 @@ export function trainedModel(
     if (constant === undefined) continue;
     const { type } = s.initial;
     constants.set(constant, withType({ type, data: dataOf(s) as never }, type));
+  }
+  // Weights that are masked may have values of their own in training.
+  for (const s of state) {
+    const own = s.maskOf === undefined ? undefined : constants.get(s.maskOf);
+    if (own === undefined) continue;
+    const mask = dataOf(s) as Float32Array;
+    constants.set(s.maskOf!, maskedTensor(own, { type: own.type, data: mask }));
   }
   return { ...source, nodes: model.nodes, values: model.values, constants };
 }

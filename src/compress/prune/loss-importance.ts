@@ -90,6 +90,23 @@ async function overBatches(
   return count;
 }
 
+/** Gradients of the loss by constants, means over the batches. Normalisations use their running averages. */
+export async function weightGradients(
+  graph: Graph,
+  constants: readonly Value[],
+  data: LossData,
+): Promise<readonly Float64Array[]> {
+  const made = gradientGraph(graph, data, constants, (_, __, gradient) => gradient);
+  const sums = constants.map((v) => new Float64Array(graph.constants.get(v)!.data.length));
+  const count = await overBatches(made, data, (outs) => {
+    outs.forEach((t, i) => {
+      const read = numberReader(t);
+      for (let k = 0; k < sums[i]!.length; k++) sums[i]![k]! += read(k);
+    });
+  });
+  return sums.map((sum) => sum.map((x) => x / count));
+}
+
 /** Sums of |w dL/dw| over a unit's weights, the mean over the group's layers; gradients are means over batches. */
 async function taylor(
   graph: Graph,
@@ -98,22 +115,15 @@ async function taylor(
 ): Promise<Importance> {
   const weights = groups.map((group) => group.operands.filter((o) => isWeight(o, graph)));
   const sources = [...new Set(weights.flat().map((o) => o.node.ins[o.position]!))];
-  const made = gradientGraph(graph, data, sources, (_, __, gradient) => gradient);
-  const sums = sources.map((v) => new Float64Array(graph.constants.get(v)!.data.length));
-  const count = await overBatches(made, data, (outs) => {
-    outs.forEach((t, i) => {
-      const read = numberReader(t);
-      for (let k = 0; k < sums[i]!.length; k++) sums[i]![k]! += read(k);
-    });
-  });
+  const means = await weightGradients(graph, sources, data);
   const at = new Map(sources.map((v, i) => [v, i]));
   return new Map(
     groups.map((group, n) => {
       const lists = weights[n]!.map((o) => {
         const v = o.node.ins[o.position]!;
         const t = graph.constants.get(v)!;
-        const [read, sum] = [numberReader(t), sums[at.get(v)!]!];
-        return sumUnits(o, t.type.shape, (k) => Math.abs((read(k) * sum[k]!) / count));
+        const [read, mean] = [numberReader(t), means[at.get(v)!]!];
+        return sumUnits(o, t.type.shape, (k) => Math.abs(read(k) * mean[k]!));
       });
       return [group.name, meanOf(lists, group)];
     }),

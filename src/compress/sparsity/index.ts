@@ -6,10 +6,13 @@ export {
   isPruningStep,
   type MagnitudeOptions,
   magnitudeMasks,
+  masksByScores,
   nmMasks,
   SCOPES,
   type Scope,
+  type ScoreOptions,
 } from "./magnitude.ts";
+export { snipMasks, snipScores } from "./snip.ts";
 export {
   applyMasks,
   fullMasks,

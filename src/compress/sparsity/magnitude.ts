@@ -47,12 +47,11 @@ function blocksOf({ tensor, outAxis }: LayerWeights): Uint32Array[] {
   return blocks;
 }
 
-/** Sums of |w|, or of its square, over each cell. */
-function cellsOf(layer: LayerWeights, grain: Grain, square: boolean): Cells {
-  const w = layer.tensor.data as Float32Array;
-  const of = square ? (i: number) => w[i]! ** 2 : (i: number) => Math.abs(w[i]!);
+/** Sums of single weights' scores over each cell. */
+function cellsOf(layer: LayerWeights, grain: Grain, of: (i: number) => number): Cells {
+  const { length } = layer.tensor.data;
   if (grain === "single") {
-    return { members: null, scores: Float64Array.from({ length: w.length }, (_, i) => of(i)) };
+    return { members: null, scores: Float64Array.from({ length }, (_, i) => of(i)) };
   }
   const members = blocksOf(layer);
   const scores = Float64Array.from(members, (m) => m.reduce((sum, i) => sum + of(i), 0));
@@ -107,16 +106,49 @@ export function magnitudeMasks(
   weights: readonly LayerWeights[],
   { sparsity, scope, grain = "single" }: MagnitudeOptions,
 ): Masks {
-  checkSparsity(sparsity);
-  const all = weights.map((layer) => {
-    const cells = cellsOf(layer, grain, scope === "lamp");
-    return scope === "lamp" ? { ...cells, scores: lamp(cells.scores) } : cells;
+  const cells = weights.map((layer) => {
+    const w = layer.tensor.data as Float32Array;
+    if (scope !== "lamp") return cellsOf(layer, grain, (i) => Math.abs(w[i]!));
+    const squares = cellsOf(layer, grain, (i) => w[i]! ** 2);
+    return { ...squares, scores: lamp(squares.scores) };
   });
+  return masksOf(weights, cells, sparsity, scope === "layer");
+}
+
+/** Options of masks by scores that are given. */
+export type ScoreOptions = Omit<MagnitudeOptions, "scope"> & { readonly scope: "global" | "layer" };
+
+/** Masks without the weights whose scores are smallest; by the names of layers, one score a weight. */
+export function masksByScores(
+  weights: readonly LayerWeights[],
+  scores: ReadonlyMap<string, ArrayLike<number>>,
+  { sparsity, scope, grain = "single" }: ScoreOptions,
+): Masks {
+  const cells = weights.map((layer) => {
+    const own = scores.get(layer.name);
+    const { length } = layer.tensor.data;
+    if (own?.length !== length) {
+      throw new UserError("E_ARGUMENT", `${own?.length ?? "no"} scores for ${length} weights`, {
+        where: layer.name,
+        hint: "scores belong to the model they were made for",
+      });
+    }
+    return cellsOf(layer, grain, (i) => own[i]!);
+  });
+  return masksOf(weights, cells, sparsity, scope === "layer");
+}
+
+function masksOf(
+  weights: readonly LayerWeights[],
+  cells: readonly Cells[],
+  sparsity: number,
+  byLayer: boolean,
+): Masks {
+  checkSparsity(sparsity);
   const sizes = weights.map((w) => w.tensor.data.length);
-  const masks =
-    scope === "layer"
-      ? all.flatMap((cells, i) => keepLargest([cells], [sizes[i]!], sparsity))
-      : keepLargest(all, sizes, sparsity);
+  const masks = byLayer
+    ? cells.flatMap((own, i) => keepLargest([own], [sizes[i]!], sparsity))
+    : keepLargest(cells, sizes, sparsity);
   return new Map(weights.map(({ name }, i) => [name, masks[i]!]));
 }
 

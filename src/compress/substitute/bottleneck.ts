@@ -22,6 +22,7 @@ import {
   tuckerDense,
 } from "../factorise/tucker.ts";
 import { bestGrouping } from "./groups.ts";
+import { channelMoments } from "./moments.ts";
 import { rootOf, weighted } from "./project.ts";
 import type { Form } from "./type.ts";
 
@@ -45,11 +46,14 @@ const ENOUGH = 1e-4;
 
 type Bottleneck = Extract<Form, { readonly kind: "bottleneck" }>;
 
-/** The parts for a kernel. `moments`: as for `projected`. */
+/**
+ * The parts for a kernel. `moments`: as for `projected`, but only those of channels count, as if the places of a window
+ * did not depend on each other.
+ */
 export function narrowed(k: Kernel, form: Bottleneck, moments?: Mat): Narrowed {
   if (moments === undefined) return fitted(k, form);
   const taps = k.height * k.width;
-  const root = rootOf(moments);
+  const root = rootOf(channelMoments(moments, k.inputs));
   const rows = matOf(k.outputs, k.inputs * taps, k.data);
   const found = fitted({ ...k, data: weighted(rows, root, taps).data }, form);
   const inner = solveTransposed(root, found.inner);

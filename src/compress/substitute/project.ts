@@ -36,16 +36,16 @@ export function rootOf(moments: Mat): Mat {
   return choleskyOf(moments, trace === 0 ? 1 : (RIDGE * trace) / moments.rows);
 }
 
-/** Rows [inputs, taps] times the root, over inputs. */
-export function weighted(rows: Mat, root: Mat, taps: number): Mat {
+/** Rows times the root; a root of channels counts for every one of the taps. */
+export function weighted(rows: Mat, root: Mat, taps = 1): Mat {
   const inputs = root.rows;
   const out = matOf(rows.rows, rows.cols);
   for (let r = 0; r < rows.rows; r++)
     for (let i = 0; i < inputs; i++)
-      for (let j = 0; j <= i; j++) {
-        const x = root.data[i * inputs + j]!;
-        const [from, to] = [r * rows.cols + i * taps, r * rows.cols + j * taps];
-        for (let t = 0; t < taps; t++) out.data[to + t]! += x * rows.data[from + t]!;
+      for (let t = 0; t < taps; t++) {
+        const x = rows.data[r * rows.cols + i * taps + t]!;
+        const to = r * rows.cols + t;
+        for (let j = 0; j <= i; j++) out.data[to + j * taps]! += x * root.data[i * inputs + j]!;
       }
   return out;
 }
@@ -130,9 +130,9 @@ function spread(window: Mat, inputs: number, groups: number, taps: number): Mat 
 }
 
 /**
- * The nearest weights of the form. `moments` [inputs, inputs]: of the inputs' channels; the distance is then that of
- * results on such inputs whose positions do not depend on each other. Spans are found group by group, as if groups did
- * not correlate, and the 1 x 1 is then the best for all of them together.
+ * The nearest weights of the form. `moments`, of the windows' values, [inputs * height * width] squared: the distance is
+ * then that of results on such inputs. Spans are found group by group, as if groups did not correlate, and the 1 x 1 is
+ * then the best for all of them together.
  */
 export function projected(k: Kernel, groups: number, between: number, moments?: Mat): Projection {
   const taps = k.height * k.width;
@@ -143,7 +143,7 @@ export function projected(k: Kernel, groups: number, between: number, moments?: 
   for (let j = 0; j < groups; j++) {
     const w = slice(k, j * count, count);
     const seen =
-      moments === undefined ? w : weighted(w, rootOf(block(moments, j * count, count)), taps);
+      moments === undefined ? w : weighted(w, rootOf(block(moments, j * w.cols, w.cols)));
     const rank = Math.min(each, w.rows, w.cols);
     const { left, right } = spanned(seen, w, rank);
     // Channels beyond the rank see what others see, and nothing looks at them yet.
@@ -163,8 +163,7 @@ export function projected(k: Kernel, groups: number, between: number, moments?: 
 
 /** The best 1 x 1 behind a window. */
 function refitted(k: Kernel, window: Mat, root: Mat): Mat {
-  const taps = k.height * k.width;
-  const seen = weighted(window, root, taps);
-  const want = weighted(matOf(k.outputs, window.cols, k.data), root, taps);
+  const seen = weighted(window, root);
+  const want = weighted(matOf(k.outputs, window.cols, k.data), root);
   return solveGram(multiply(seen, transposed(seen)), multiply(want, transposed(seen)));
 }

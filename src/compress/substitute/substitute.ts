@@ -30,7 +30,7 @@ export interface SubstituteOptions {
    * and ReLU, Moonshine's block; it computes something else, and the weights are only where training starts.
    */
   readonly between?: Between;
-  /** Second moments of the layers' inputs (`inputMoments`): results count instead of weights. */
+  /** Second moments of what the layers see (`inputMoments`): results count instead of weights. */
   readonly moments?: Moments;
   /** Also where neither parameters nor operations become fewer; default false. */
   readonly always?: boolean;
@@ -45,7 +45,7 @@ export interface SubstitutedLayer {
   readonly after: Cost;
   /** Of the linear part's weights, relative in the Frobenius norm. */
   readonly error: number;
-  /** The same of results on independent positions of inputs with the given moments; null: none were given. */
+  /** The same of results on inputs with the given moments; null: none were given. */
   readonly resultError: number | null;
 }
 
@@ -92,7 +92,7 @@ function errorOf(layer: Layer, dense: Float64Array, moments?: Moments): number {
   const root = own === undefined ? null : rootOf(own);
   const norm = (x: Float64Array): number => {
     const rows = matOf(outputs, inputs * taps, x);
-    return Math.sqrt(squaredNorm(root === null ? x : weighted(rows, root, taps).data));
+    return Math.sqrt(squaredNorm(root === null ? x : weighted(rows, root).data));
   };
   const whole = norm(data);
   return whole === 0 ? 0 : norm(dense.map((x, i) => x - data[i]!)) / whole;

@@ -11,6 +11,7 @@ import type { Cost } from "../factorise/method.ts";
 import { movesAlong, type Place, stage } from "../factorise/stages.ts";
 import { narrowed } from "./bottleneck.ts";
 import { bestGrouping } from "./groups.ts";
+import { channelMoments } from "./moments.ts";
 import { projected } from "./project.ts";
 import type { Form } from "./type.ts";
 
@@ -73,7 +74,7 @@ function parted(place: Place, y: Value, name: string, between: Between): Value {
   return between === "norm" ? normed : g.apply(relu, [normed]);
 }
 
-/** The substitute of a layer. `moments`: of the channels of its inputs, [inputs, inputs]. */
+/** The substitute of a layer. `moments`: as for `projected`. */
 export function written(layer: Layer, form: Form, between: Between, moments?: Mat): Written {
   const k = layer.kernel;
   const window = [k.height, k.width] as const;
@@ -114,9 +115,10 @@ export function written(layer: Layer, form: Form, between: Between, moments?: Ma
 function energyOf(k: Kernel, moments?: Mat): Mat {
   const taps = k.height * k.width;
   const out = matOf(k.outputs, k.inputs);
+  const channels = moments === undefined ? null : channelMoments(moments, k.inputs);
   for (let at = 0; at < out.data.length; at++) {
     const i = at % k.inputs;
-    const strength = moments === undefined ? 1 : moments.data[i * k.inputs + i]!;
+    const strength = channels === null ? 1 : channels.data[i * k.inputs + i]!;
     out.data[at] = strength * squaredNorm(k.data.subarray(at * taps, (at + 1) * taps));
   }
   return out;

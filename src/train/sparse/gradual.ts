@@ -20,7 +20,10 @@ export type GradualOptions = GradualSchedule & Omit<MagnitudeOptions, "sparsity"
  * smallest. Give the step masks of ones (`fullMasks`).
  */
 export const gradualPruning =
-  (training: TrainingStep, { scope, grain = "single", ...schedule }: GradualOptions): StateHook =>
+  (
+    training: Pick<TrainingStep, "model">,
+    { scope, grain = "single", ...schedule }: GradualOptions,
+  ): StateHook =>
   ({ step, state }) => {
     if (!isPruningStep(schedule, step)) return null;
     const now = state();

@@ -6,6 +6,7 @@ import { UserError } from "../../util/errors.ts";
 import { maskName } from "../masks.ts";
 import { parametersOf } from "../parameters.ts";
 import type { TrainingStep } from "../step.ts";
+import type { MaskUpdate } from "./update.ts";
 
 /** The masked weights as they are in a state. Throws UserError when the step was made without masks. */
 export function maskedWeights(
@@ -21,5 +22,18 @@ export function maskedWeights(
   return found.map((w): LayerWeights => {
     const tensor = { type: w.tensor.type, data: state.get(w.name)! } as Tensor;
     return { ...w, tensor };
+  });
+}
+
+/** State that a `maskUpdate` keeps. Throws UserError when the step was made without it. */
+export function stateOf(
+  state: ReadonlyMap<string, TypedArray>,
+  name: string,
+  kind: MaskUpdate["kind"],
+): TypedArray {
+  const found = state.get(name);
+  if (found !== undefined) return found;
+  throw new UserError("E_ARGUMENT", `the training step keeps no '${name}'`, {
+    hint: `make it with maskUpdate: { kind: "${kind}" }`,
   });
 }
