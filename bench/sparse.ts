@@ -88,9 +88,10 @@ function timeBoth(a: Session, b: Session, rounds: number): readonly [number, num
   return [at(0), at(1), median(times.map((t) => t[0]! / t[1]!))];
 }
 
-/** Layers with weights: how many by sparse and by dense algorithms. */
+/** Layers with weights, depthwise ones left out: how many by sparse and by dense algorithms. */
 function layerCount({ nodes }: CompiledModel): string {
-  const layers = nodes.filter(({ node }) => node.op.contracts === true);
+  const products = nodes.filter(({ node }) => node.op.contracts === true);
+  const layers = products.filter(({ candidate }) => candidate.family !== "depthwise");
   const sparse = layers.filter(({ candidate }) => SPARSE.includes(candidate.family)).length;
   return `${sparse}/${layers.length - sparse}`;
 }
