@@ -30,7 +30,7 @@ import type {
   SparseFigure,
 } from "./results.ts";
 import { isOffered, RUNS } from "./runs.ts";
-import { measureSparse } from "./sparse.ts";
+import { measureSparse } from "./sparse-layers.ts";
 import { markdownOf } from "./tables.ts";
 import { verdictsOf } from "./verdicts.ts";
 

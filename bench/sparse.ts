@@ -1,145 +1,153 @@
 /**
- * @file Sparse 1x1 layers against dense ones, by the share of zeros: times of every family, the measured crossover
- * and the selector's pick. Conversions to the layout of a family are not part of its time. `npm run bench:sparse`
+ * @file A network with single weights pruned against the dense one: time of an inference in turns, bytes on disk, and
+ * which layers are computed sparsely. Without a file: MobileNetV2 for CIFAR-10 with random weights.
+ * `npm run bench:sparse -- [--sparsity 0.8,0.9] [--width 1] [--side 32] [--scope layer|global|lamp] [--rounds 20]`
+ * `[--model file.onnx] [--dense file.onnx] [--verify]`. `--model` is pruned, or, with `--dense` beside it, is pruned
+ * already. `--verify` times the candidates of every layer in place, and says what a selection by those times gains.
  */
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../cli/measure.ts";
-import { openTarget, type Target, type TargetName } from "../cli/target.ts";
-import type { Graph, Value } from "../src/graph/graph.ts";
-import { keyOf } from "../src/select/costs.ts";
-import type { Tensor } from "../src/tensor/tensor.ts";
-import { makeRng } from "../src/util/rng.ts";
-import { layerGraph } from "./layer-text.ts";
-import type { SparseFigure } from "./results.ts";
+import { thisDevice } from "../cli/selection-options.ts";
+import { storedBytes } from "../cli/stored-bytes.ts";
+import { openTarget, type Target } from "../cli/target.ts";
+import { SCOPES, type Scope } from "../src/compress/sparsity/index.ts";
+import type { Graph } from "../src/graph/graph.ts";
+import {
+  type CompiledModel,
+  cleanGraph,
+  compile,
+  loadModel,
+  targetGraph,
+  trainableGraph,
+} from "../src/pipeline.ts";
+import { measureCandidates } from "../src/profile/measure.ts";
+import type { Session } from "../src/runtime/session.ts";
+import { coefficientsFor } from "../src/select/costs.ts";
+import { mobilenetV2 } from "../src/train/models/mobilenet-v2.ts";
+import { median } from "../src/util/math.ts";
+import { prunedWeights } from "./models/sparse.ts";
 import { markdownTable } from "./tables.ts";
-import { measuredPick, modelPick, timeLayer } from "./time-layer.ts";
 
 const SPARSE: readonly string[] = ["spmm", "blocks"];
-const ZEROS = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95] as const;
+const RUNS = 5;
+const BUDGET_MS = 150;
 
-/** The dense kernel stays in view of the sparsest, default loop nests do not. */
-const HOPELESS = 40;
+const { values } = parseArgs({
+  options: {
+    sparsity: { type: "string", default: "0.8,0.9,0.95" },
+    width: { type: "string", default: "1" },
+    side: { type: "string", default: "32" },
+    scope: { type: "string", default: "layer" },
+    rounds: { type: "string", default: "20" },
+    model: { type: "string" },
+    dense: { type: "string" },
+    verify: { type: "boolean", default: false },
+  },
+});
 
-/** Height, width, input and output channels. */
-const SHAPES = [
-  [12, 16, 256, 256],
-  [28, 28, 64, 64],
-  [14, 14, 128, 128],
-  [7, 7, 512, 512],
-] as const;
+const read = (path: string): Graph => loadModel(new Uint8Array(readFileSync(path))).graph;
 
-/** Where zeros lie: anywhere, or in blocks of four output channels that share an input channel. */
-const PATTERNS = ["anywhere", "1x4 blocks"] as const;
-type Pattern = (typeof PATTERNS)[number];
+/** The network to prune. */
+function base(): Graph {
+  if (values.model !== undefined) return trainableGraph(read(values.model));
+  return mobilenetV2({ width: Number(values.width), side: Number(values.side) });
+}
 
-function prune(weights: Tensor, zeros: number, pattern: Pattern, seed: number): Tensor {
-  const rng = makeRng(seed);
-  const [n = 0, ...rest] = weights.type.shape;
-  const k = rest.reduce((a, b) => a * b, 1);
-  const height = pattern === "anywhere" ? 1 : 4;
-  const data = Float32Array.from(weights.data as Float32Array);
-  for (let o = 0; o < n; o += height) {
-    for (let i = 0; i < k; i++) {
-      if (rng.next() >= zeros) continue;
-      for (let r = o; r < Math.min(n, o + height); r++) data[r * k + i] = 0;
-    }
+interface Pair {
+  readonly name: string;
+  readonly dense: Graph;
+  readonly sparse: Graph;
+}
+
+function pairs(): readonly Pair[] {
+  if (values.dense !== undefined) {
+    if (values.model === undefined) throw new Error("--dense needs the pruned --model");
+    const [dense, sparse] = [values.dense, values.model].map((path) => cleanGraph(read(path)));
+    return [{ name: values.model, dense: dense!, sparse: sparse! }];
   }
-  return { type: weights.type, data };
+  const scope = SCOPES.find((s) => s === values.scope);
+  if (scope === undefined) throw new Error(`--scope is one of ${SCOPES.join(", ")}`);
+  const graph = base();
+  return values.sparsity.split(",").map((text) => ({
+    name: `${(100 * Number(text)).toFixed(0)} %`,
+    dense: cleanGraph(graph),
+    sparse: cleanGraph(prunedWeights(graph, Number(text), scope as Scope)),
+  }));
 }
 
-/** The layer with that share of its weights zero. */
-function sparseLayer(
-  [h, w, c, n]: (typeof SHAPES)[number],
-  zeros: number,
-  pattern: Pattern,
-): Graph {
-  const attrs =
-    'layout: "nhwc", stride: [1, 1], padBegin: [0, 0], padEnd: [0, 0], dilation: [1, 1], groups: 1';
-  const line = `f32[1,${h},${w},${n}] = conv(f32[1,${h},${w},${c}] =f32[${n},1,1,${c}] =f32[${n}]) {${attrs}}`;
-  const graph = layerGraph(line);
-  const weights: Value = graph.nodes[0]!.ins[1]!;
-  const constants = new Map(graph.constants);
-  constants.set(weights, prune(constants.get(weights)!, zeros, pattern, 1));
-  return { ...graph, constants };
+/** Median times and ratio: the least of a few runs of each, in turns. */
+function timeBoth(a: Session, b: Session, rounds: number): readonly [number, number, number] {
+  a.warmUp();
+  b.warmUp();
+  const times = Array.from({ length: rounds }, () => [
+    Math.min(...a.time(RUNS)),
+    Math.min(...b.time(RUNS)),
+  ]);
+  const at = (i: number): number => median(times.map((t) => t[i]!));
+  return [at(0), at(1), median(times.map((t) => t[0]! / t[1]!))];
 }
 
-interface Row {
-  readonly zeros: number;
-  readonly denseUs: number;
-  /** By family; absent: not offered. */
-  readonly sparseUs: ReadonlyMap<string, number>;
-  readonly pick: string;
-  readonly modelPick: string;
+/** Layers with weights, depthwise ones left out: how many by sparse and by dense algorithms. */
+function layerCount({ nodes }: CompiledModel): string {
+  const products = nodes.filter(({ node }) => node.op.contracts === true);
+  const layers = products.filter(({ candidate }) => candidate.family !== "depthwise");
+  const sparse = layers.filter(({ candidate }) => SPARSE.includes(candidate.family)).length;
+  return `${sparse}/${layers.length - sparse}`;
 }
 
-async function timeRow(graph: Graph, zeros: number, target: Target): Promise<Row> {
-  const layer = await timeLayer(graph, { target, rounds: 4, sliceMs: 8, hopeless: HOPELESS });
-  if (layer === null) throw new Error("a layer without a candidate");
-  const { choice } = layer;
-  const us = new Map<string, number>();
-  const known = new Map<string, number>();
-  for (const { candidate, roundsNs } of layer.candidates) {
-    if (roundsNs.length === 0) continue;
-    const least = Math.min(...roundsNs);
-    known.set(keyOf(choice, candidate), least);
-    const family = SPARSE.includes(candidate.family) ? candidate.family : "dense";
-    us.set(family, Math.min(us.get(family) ?? Number.POSITIVE_INFINITY, least / 1000));
-  }
-  const denseUs = us.get("dense") ?? Number.NaN;
-  us.delete("dense");
-  const pick = measuredPick(choice, target, known).name;
-  return { zeros, denseUs, sparseUs: us, pick, modelPick: modelPick(choice, target).name };
+/** What a selection by measured times gains over the cost model's: time of the latter over that of the former. */
+async function verify(sparse: Graph, target: Target, rounds: number): Promise<string> {
+  const { caps, open } = target;
+  const coefficients = coefficientsFor(caps.name);
+  const options = { caps, coefficients, open, budgetMs: BUDGET_MS };
+  const entries = await measureCandidates(targetGraph(sparse), options);
+  const measured = compile(sparse, { caps, profile: { device: thisDevice(caps.name), entries } });
+  const modelled = compile(sparse, { caps });
+  const [a, b] = [await open(modelled.program), await open(measured.program)];
+  const [, , gain] = timeBoth(a, b, rounds);
+  a.close();
+  b.close();
+  return `${layerCount(measured)}, ${gain.toFixed(2)}x`;
 }
 
-/** The share of zeros from which the family is as fast as dense, on the line between two measurements. */
-function crossover(rows: readonly Row[], family: string): string {
-  const gain = rows.map((r) => r.denseUs / (r.sparseUs.get(family) ?? Number.NaN));
-  const at = gain.findIndex((g) => g >= 1);
-  if (at < 0) return "never";
-  if (at === 0 || Number.isNaN(gain[at - 1]!)) return `at most ${rows[at]!.zeros}`;
-  const part = (1 - gain[at - 1]!) / (gain[at]! - gain[at - 1]!);
-  const zeros = rows[at - 1]!.zeros + part * (rows[at]!.zeros - rows[at - 1]!.zeros);
-  return zeros.toFixed(2);
-}
-
-/** The layer that sparse speed is judged by: 256 to 256 channels, 192 pixels, 90 % zeros anywhere. */
-export async function measureSparse(): Promise<SparseFigure> {
-  const target = await openTarget("wasm");
-  const row = await timeRow(sparseLayer(SHAPES[0], 0.9, "anywhere"), 0.9, target);
-  return { denseUs: row.denseUs, sparseUs: Math.min(...row.sparseUs.values()), pick: row.pick };
-}
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { target: { type: "string", default: "wasm" }, quick: { type: "boolean" } },
+async function row(pair: Pair, target: Target, rounds: number): Promise<readonly string[][]> {
+  const compiled = [pair.dense, pair.sparse].map((g) => compile(g, { caps: target.caps }));
+  const [a, b] = [await target.open(compiled[0]!.program), await target.open(compiled[1]!.program)];
+  const [dense, sparse, ratio] = timeBoth(a, b, rounds);
+  a.close();
+  b.close();
+  const checked = values.verify ? [await verify(pair.sparse, target, rounds)] : [];
+  const layers = layerCount(compiled[1]!);
+  const time = [pair.name, dense.toFixed(3), sparse.toFixed(3), `${ratio.toFixed(2)}x`, layers];
+  const before = storedBytes(pair.dense, compiled[0]!.program);
+  const after = storedBytes(pair.sparse, compiled[1]!.program);
+  const bytes = after.map(({ what, raw, gzip }, i) => {
+    const from = before[i]!;
+    const less = (was: number, is: number): string => `${is} (${(was / is).toFixed(2)}x)`;
+    return [pair.name, what, String(from.raw), less(from.raw, raw), less(from.gzip, gzip)];
   });
-  const target = await openTarget(values.target as TargetName);
-  const { cpu, node } = machineInfo();
-  console.log(`${cpu}, Node ${node}, ${values.target}, one thread, f32; microseconds\n`);
-  for (const shape of values.quick ? SHAPES.slice(0, 1) : SHAPES) {
-    for (const pattern of PATTERNS) {
-      const rows: Row[] = [];
-      for (const zeros of values.quick ? [0.7, 0.9] : ZEROS) {
-        rows.push(await timeRow(sparseLayer(shape, zeros, pattern), zeros, target));
-      }
-      const [h, w, c, n] = shape;
-      console.log(`1x1, ${c} to ${n} channels, ${h * w} pixels, zeros ${pattern}\n`);
-      const cells = rows.map((r) => [
-        `${(100 * r.zeros).toFixed(0)} %`,
-        r.denseUs.toFixed(1),
-        ...SPARSE.map((family) => {
-          const us = r.sparseUs.get(family);
-          return us === undefined ? "" : `${us.toFixed(1)} (${(r.denseUs / us).toFixed(2)}x)`;
-        }),
-        r.pick,
-        r.modelPick,
-      ]);
-      console.log(
-        markdownTable(["zeros", "dense", ...SPARSE, "pick", "pick without a profile"], cells),
-      );
-      console.log(`crossover: ${SPARSE.map((f) => `${f} ${crossover(rows, f)}`).join(", ")}\n`);
-    }
-  }
+  return [[...time, ...checked], ...bytes];
 }
 
-if (import.meta.main) await main();
+const target = await openTarget("wasm");
+const { cpu, node } = machineInfo();
+console.log(`${cpu}, Node ${node}, WebAssembly, one thread, f32\n`);
+const rows: (readonly string[][])[] = [];
+for (const pair of pairs()) rows.push(await row(pair, target, Number(values.rounds)));
+const head = ["zeros", "dense ms", "sparse ms", "faster", "layers sparse/dense"];
+if (values.verify) head.push("by measured times, faster again");
+console.log(
+  markdownTable(
+    head,
+    rows.map((r) => r[0]!),
+  ),
+);
+const files = ["zeros", "file", "dense bytes", "sparse bytes", "sparse bytes, gzip"];
+console.log(
+  markdownTable(
+    files,
+    rows.flatMap((r) => r.slice(1)),
+    2,
+  ),
+);
