@@ -110,6 +110,14 @@ const smoothing = between(0, 1);
 const loss = variants({
   "cross-entropy": object({ kind: text, smoothing }),
   mse: object({ kind: text, target: oneOf("classes", "input") }),
+  exits: object({
+    kind: text,
+    mode: oneOf("joint", "self"),
+    weights: either(Array.isArray, list(atLeast(0)), atLeast(0)),
+    temperature: above(0),
+    alpha: between(0, 1),
+    smoothing,
+  }),
   distillation: object(
     {
       kind: text,

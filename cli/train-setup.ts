@@ -9,6 +9,7 @@ import type { LossConfig } from "../src/train/config.ts";
 import type { ExampleSet } from "../src/train/data/sets.ts";
 import { distil } from "../src/train/distil.ts";
 import type { TrainingMetric } from "../src/train/evaluate.ts";
+import { exitLoss } from "../src/train/exits/loss.ts";
 import { crossEntropy, meanSquaredError } from "../src/train/losses.ts";
 import { logitsOf } from "../src/train/network.ts";
 import { adam, type Optimizer, sgd } from "../src/train/optimizers.ts";
@@ -123,6 +124,8 @@ export function lossOf(
   input: InputPort,
 ): LossOf<Asked> {
   switch (loss.kind) {
+    case "exits":
+      return exitLoss(loss);
     case "mse":
       return ({ g, outputs, student, input: ask }) => {
         const y = Object.values(outputs)[0]!;

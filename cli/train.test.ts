@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, suite, test } from "node:test";
 import { openModel } from "../src/node.ts";
+import { exitsOf } from "../src/train/exits/index.ts";
 import { loadCheckpoint } from "../src/train/node/checkpoints.ts";
 import type { UserError } from "../src/util/errors.ts";
 import { type CliResult, tersor } from "../test/support/cli.ts";
@@ -318,6 +319,33 @@ suite("tersor train", { concurrency: 1 }, () => {
     refused(await train(config({ data }), "--out", "i"), /missing\.npz: no such file or folder/);
     const long = { ...(BASE["data"] as Plain), length: 100 };
     refused(await train(config({ data: long }), "--out", "i"), /data\.length: does not apply/);
+  });
+
+  test("a network with early exits: trained together, kept in the file", async () => {
+    const entry = (name: string): string =>
+      JSON.stringify(resolve(import.meta.dirname, "..", name));
+    const path = join(folder, "exits.mjs");
+    writeFileSync(
+      path,
+      `import { withExits } from ${entry("src/train/index.ts")};
+      import { smallResidual } from ${entry("test/support/small-residual.ts")};
+      export default {
+        model: ({ batch, seed }) => withExits(smallResidual({ batch, seed })),
+        data: ${JSON.stringify(BASE["data"])},
+        loss: { kind: "exits", mode: "self", weights: [1] },
+        optimizer: { kind: "adam" },
+        schedule: { kind: "constant", rate: 0.01 },
+        epochs: 1,
+        out: "exits",
+      };`,
+    );
+    ok(await train(path));
+    const { graph } = openModel(join(folder, "exits/model.onnx"));
+    assert.deepEqual(graph.outputNames, ["logits", "exit1"]);
+    assert.deepEqual(
+      exitsOf(graph).map((e) => e.name),
+      ["exit1"],
+    );
   });
 
   test("an auto-encoder: mean squared error against its input", async () => {

@@ -24,3 +24,11 @@ export const CIFAR10 = {
   std: [0.2023, 0.1994, 0.201],
   augment: { shift: 4, mirror: true },
 };
+
+export const MNIST = {
+  read: picturesIn("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
+  batch: 64,
+  mean: [0.1307],
+  std: [0.3081],
+  augment: {},
+};

@@ -12,7 +12,6 @@ import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { loadModel, toOnnx } from "../../src/pipeline.ts";
-import { type PictureSet, subset } from "../../src/train/data/sets.ts";
 import { type DistilOptions, distil } from "../../src/train/distil.ts";
 import { resnet8 } from "../../src/train/models/resnet8.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
@@ -23,9 +22,17 @@ import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
 import { withBatch } from "../../src/train/with-batch.ts";
 import { UserError } from "../../src/util/errors.ts";
-import { makeRng } from "../../src/util/rng.ts";
 import { CIFAR10 } from "./cifar10.ts";
-import { accuracy, engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
+import {
+  accuracy,
+  engineNamed,
+  lineWriter,
+  pairedSummary,
+  rounded,
+  secondsSince,
+  some,
+  trainSteps,
+} from "./run.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -87,16 +94,8 @@ function studentNamed(name: string, seed: number): Graph {
   });
 }
 
-/** The first pictures of a seeded order. */
-const some = (set: PictureSet, rows: number): PictureSet =>
-  rows >= set.count
-    ? set
-    : subset(set, Array.from(makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows)));
-
-const SUBSET_SEED = 20;
 const MOMENTUM = 0.9;
 const DECAY = 5e-4;
-const DIGITS = 3;
 
 const epochs = Number(flags.epochs);
 const threads = Number(flags.threads);
@@ -171,33 +170,9 @@ async function runOne(seed: number, method: string): Promise<number> {
   return testAccuracy;
 }
 
-const averageOf = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
-
-/** The sample's standard deviation; 0 of one number. */
-function deviation(xs: readonly number[]): number {
-  const centre = averageOf(xs);
-  const squares = xs.reduce((sum, x) => sum + (x - centre) ** 2, 0);
-  return Math.sqrt(squares / Math.max(1, xs.length - 1));
-}
-
 const errors = new Map<string, number[]>(methods.map((m) => [m, []]));
 for (const seed of seeds) {
   for (const method of methods) errors.get(method)!.push(100 - (await runOne(seed, method)));
 }
 const [reference] = methods;
-const base = errors.get(reference!)!;
-const summary = methods.map((method) => {
-  const own = errors.get(method)!;
-  const differences = own.map((e, i) => e - base[i]!);
-  return {
-    method,
-    meanError: rounded(averageOf(own), DIGITS),
-    deviation: rounded(deviation(own), DIGITS),
-    ...(method !== reference && {
-      pairedDifference: rounded(averageOf(differences), DIGITS),
-      deviationOfDifference: rounded(deviation(differences), DIGITS),
-      differences: differences.map((d) => rounded(d, 2)),
-    }),
-  };
-});
-write({ summary, against: reference });
+write({ summary: pairedSummary(errors, reference!), against: reference });

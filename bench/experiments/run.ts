@@ -6,12 +6,13 @@ import { cleanGraph, compile } from "../../src/pipeline.ts";
 import { createSession } from "../../src/runtime/session.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
 import type { BatchSource } from "../../src/train/batches.ts";
-import type { PictureSet } from "../../src/train/data/sets.ts";
+import { type PictureSet, subset } from "../../src/train/data/sets.ts";
 import { evaluationBatches } from "../../src/train/data/source.ts";
 import { type TrainingEngine, wasmEngine } from "../../src/train/engine.ts";
 import type { Schedule } from "../../src/train/schedules.ts";
 import type { Trainer } from "../../src/train/trainer.ts";
 import { UserError } from "../../src/util/errors.ts";
+import { makeRng } from "../../src/util/rng.ts";
 
 /** Writes each line to standard output, and to the file where one is given. */
 export const lineWriter =
@@ -79,4 +80,44 @@ export async function trainSteps(
     });
   }
   return loss;
+}
+
+const SUBSET_SEED = 20;
+
+/** The first pictures of a seeded order. */
+export const some = (set: PictureSet, rows: number): PictureSet =>
+  rows >= set.count
+    ? set
+    : subset(set, Array.from(makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows)));
+
+const averageOf = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
+
+/** The sample's standard deviation; 0 of one number. */
+function deviation(xs: readonly number[]): number {
+  const centre = averageOf(xs);
+  const squares = xs.reduce((sum, x) => sum + (x - centre) ** 2, 0);
+  return Math.sqrt(squares / Math.max(1, xs.length - 1));
+}
+
+const DIGITS = 3;
+
+/** Mean errors by method, and differences to `reference` seed by seed. `errors`: one number a seed, in one order. */
+export function pairedSummary(
+  errors: ReadonlyMap<string, readonly number[]>,
+  reference: string,
+): readonly object[] {
+  const base = errors.get(reference)!;
+  return [...errors].map(([method, own]) => {
+    const differences = own.map((e, i) => e - base[i]!);
+    return {
+      method,
+      meanError: rounded(averageOf(own), DIGITS),
+      deviation: rounded(deviation(own), DIGITS),
+      ...(method !== reference && {
+        pairedDifference: rounded(averageOf(differences), DIGITS),
+        deviationOfDifference: rounded(deviation(differences), DIGITS),
+        differences: differences.map((d) => rounded(d, DIGITS)),
+      }),
+    };
+  });
 }

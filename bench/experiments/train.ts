@@ -19,7 +19,7 @@ import { sgd } from "../../src/train/optimizers.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
-import { CIFAR10, picturesIn, type Sets } from "./cifar10.ts";
+import { CIFAR10, MNIST, type Sets } from "./cifar10.ts";
 import { accuracy, engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 interface Task {
@@ -37,14 +37,11 @@ interface Task {
 
 const TASKS: Readonly<Record<string, Task>> = {
   "mnist-lenet5": {
-    read: picturesIn("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
+    ...MNIST,
     model: lenet5,
-    batch: 64,
     epochs: 8,
     rate: 0.05,
     decay: 5e-4,
-    mean: [0.1307],
-    std: [0.3081],
     augment: { shift: 2 },
   },
   "cifar10-resnet8": { ...CIFAR10, model: resnet8, epochs: 25, rate: 0.2, decay: 5e-4 },

@@ -91,6 +91,15 @@ export type LossConfig =
   | { readonly kind: "cross-entropy"; readonly smoothing?: number }
   /** Against one-hot classes, or against the input (auto-encoders). */
   | { readonly kind: "mse"; readonly target?: "classes" | "input" }
+  /** Of a model with early exits: `ExitLossOptions`. */
+  | {
+      readonly kind: "exits";
+      readonly mode?: "joint" | "self";
+      readonly weights?: number | readonly number[];
+      readonly temperature?: number;
+      readonly alpha?: number;
+      readonly smoothing?: number;
+    }
   | {
       readonly kind: "distillation";
       /** A trained model's file, relative to the configuration file. */

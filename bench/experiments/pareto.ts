@@ -1,0 +1,151 @@
+/**
+ * @file One trained network compressed by every family, each student trained on for the same epochs with the original as
+ * its teacher: accuracy against bytes, multiply-accumulates and measured milliseconds of WebAssembly.
+ *
+ *   node bench/experiments/pareto.ts wrn-16-2.onnx --data FOLDER --epochs 4 --rows 50000 --out FOLDER
+ *     [--students "tucker=0.5;blocks=BG(2,4)"] [--seed 1] [--engine native] [--threads 2] [--test 5000]
+ *
+ * Writes pareto.jsonl, pareto.json, pareto.md, pareto-{size,operations,latency}.svg and each student as ONNX. A student
+ * whose file is there is not trained again.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { parseArgs } from "node:util";
+import { machineInfo } from "../../cli/measure.ts";
+import type { Graph } from "../../src/graph/graph.ts";
+import { typeOf } from "../../src/graph/graph.ts";
+import {
+  type MeasuredModel,
+  measureModels,
+  type Subject,
+} from "../../src/optimize/measure-models.ts";
+import { loadModel, toOnnx, trainableGraph } from "../../src/pipeline.ts";
+import { paretoCharts } from "../../src/report/distil.ts";
+import { STYLE } from "../../src/report/style.ts";
+import type { PictureSet } from "../../src/train/data/sets.ts";
+import { evaluationBatches } from "../../src/train/data/source.ts";
+import { crsDecay } from "../../src/train/structured/decay.ts";
+import { studentFromText } from "../../src/train/student/recipe.ts";
+import { withBatch } from "../../src/train/with-batch.ts";
+import { CIFAR10 } from "./cifar10.ts";
+import { engineNamed, lineWriter, some } from "./run.ts";
+import { type Course, trainVariant } from "./variants.ts";
+
+const STUDENTS = [
+  ...["tucker=params=50%", "tucker=params=20%", "svd=params=50%", "tt=params=20%", "cp=params=20%"],
+  ...[
+    "blocks=G(4)",
+    "blocks=G(N/4)",
+    "blocks=BG(2,4)",
+    "acdc=12",
+    "hashed=1/8",
+    "lowrank=0.25",
+    "shuffle=4",
+  ],
+];
+const DECAY = 5e-4;
+const LOSS = { alpha: 0.9, temperature: 4, beta: 1000 };
+/** Highest rates: of factors that start from trained weights, and of fresh ones. */
+const RATES = { factors: 0.02, teacher: 0.02, fresh: 0.1 };
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    data: { type: "string" },
+    out: { type: "string" },
+    students: { type: "string", default: STUDENTS.join(";") },
+    epochs: { type: "string", default: "4" },
+    rows: { type: "string", default: "50000" },
+    test: { type: "string", default: "5000" },
+    seed: { type: "string", default: "1" },
+    engine: { type: "string", default: "wasm" },
+    threads: { type: "string", default: "2" },
+  },
+});
+const [path] = positionals;
+const { data, out } = flags;
+if (path === undefined || data === undefined || out === undefined) {
+  console.error(
+    "usage: pareto.ts MODEL --data FOLDER --out FOLDER [--students LIST] [--epochs n] ...",
+  );
+  process.exit(2);
+}
+
+mkdirSync(out, { recursive: true });
+const write = lineWriter(join(out, "pareto.jsonl"));
+const { batch, mean, std, augment } = CIFAR10;
+const whole = await CIFAR10.read(data);
+const test = some(whole.test, Number(flags.test));
+const seed = Number(flags.seed);
+const course: Omit<Course, "rate"> = {
+  ...{ set: some(whole.train, Number(flags.rows)), batch, mean, std, augment },
+  ...{ epochs: Number(flags.epochs), threads: Number(flags.threads) },
+  engine: await engineNamed(flags.engine),
+};
+const original = withBatch(trainableGraph(loadModel(readFileSync(path)).graph), 1);
+write({
+  ...{ experiment: "pareto", model: basename(path), students: flags.students.split(";"), seed },
+  ...{ epochs: course.epochs, rows: course.set.count, test: test.count, loss: LOSS, rates: RATES },
+  ...{ engine: course.engine.name, threads: course.threads, machine: machineInfo() },
+});
+
+/** Rows as the model takes them: pictures with channels last, or first. */
+function rowsFor(set: PictureSet, model: Graph): Subject["rows"] {
+  const input = model.inputs[0]!;
+  const { name } = model.values.get(input)!;
+  const rows = evaluationBatches(set, { batch: 1, mean, std, input: name });
+  if (typeOf(model, input).shape[3] === set.channels) return rows;
+  throw new Error(`${name}: expected pictures with channels last`);
+}
+
+async function student(text: string): Promise<Subject> {
+  const file = join(out!, `${text.replace(/[^\w.]+/g, "-")}.onnx`);
+  const description = `${text}, ${course.epochs} epochs`;
+  const subject = (graph: Graph): Subject => ({
+    ...{ name: text, description, graph, rows: rowsFor(test, graph) },
+  });
+  if (existsSync(file)) return subject(trainableGraph(loadModel(readFileSync(file)).graph));
+  const made = studentFromText(original, text, { seed });
+  const model = withBatch(made.graph, batch);
+  const decay = made.crs ? crsDecay(model, original, DECAY) : DECAY;
+  const variant = { model, decay, loss: LOSS, teacher: original };
+  const rate = RATES[made.start];
+  const log = (line: object): void => write({ student: text, ...line });
+  const trained = await trainVariant({ ...course, rate }, variant, seed, log);
+  writeFileSync(file, toOnnx(withBatch(trained, 1)));
+  return subject(withBatch(trained, 1));
+}
+
+/** The chart as a file of its own. */
+const standalone = (svg: string): string =>
+  svg.replace(
+    /^<svg ([^>]*)>/,
+    `<svg xmlns="http://www.w3.org/2000/svg" $1><style>${STYLE}</style>`,
+  );
+
+function tableOf(models: readonly MeasuredModel[]): string {
+  const head = "| model | top-1, % | loss, points | parameters | MACs | bytes | ms |";
+  const rule = "| --- | ---: | ---: | ---: | ---: | ---: | ---: |";
+  const fixed = (x: number | undefined): string => x?.toFixed(2) ?? "";
+  const row = (m: MeasuredModel): string =>
+    `| ${m.name} | ${fixed(m.accuracy?.value)} | ${fixed(m.drop?.value)} | ${m.parameters} | ${m.macs} | ${m.bytes.total} | ${m.latency.p50Ms.toFixed(3)} |`;
+  return `${[head, rule, ...models.map(row)].join("\n")}\n`;
+}
+
+const subjects: Subject[] = [
+  { name: "original", description: basename(path), graph: original, rows: rowsFor(test, original) },
+];
+for (const text of flags.students.split(";")) subjects.push(await student(text.trim()));
+const { models } = await measureModels(subjects);
+for (const model of models) write({ measured: model });
+writeFileSync(
+  join(out, "pareto.json"),
+  `${JSON.stringify({ machine: machineInfo(), models }, null, 2)}\n`,
+);
+writeFileSync(join(out, "pareto.md"), tableOf(models));
+for (const { by, svg } of paretoCharts(models, (m) =>
+  m.name === "original" ? "baseline" : "accepted",
+)) {
+  writeFileSync(join(out, `pareto-${by}.svg`), standalone(svg.markup));
+}
+console.log(tableOf(models));
