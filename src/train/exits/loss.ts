@@ -34,8 +34,13 @@ function asTarget(g: GraphBuilder, logits: Value, temperature: number): Value {
   return c.mul(g.apply(floor, [c.mul(p, num(STEPS))]), num(1 / STEPS));
 }
 
+/** What the loss takes of the step's. */
+type Asked = Pick<LossInput, "g" | "outputs" | "input"> & {
+  readonly student: Pick<LossInput["student"], "graph" | "at">;
+};
+
 /** The loss of a network that `withExits` made. Throws UserError when it has no exits, or weights do not fit them. */
-export function exitLoss(options: ExitLossOptions = {}): (input: LossInput) => Value {
+export function exitLoss(options: ExitLossOptions = {}): (input: Asked) => Value {
   const { mode = "joint", weights = 0.5, temperature = 3, alpha = 0.7 } = options;
   return ({ g, student, outputs, input }) => {
     const c = new Calc(g);
