@@ -40,9 +40,9 @@ export interface Narrowed {
   readonly dense: Float64Array;
 }
 
-const SWEEPS = 40;
+const SWEEPS = 20;
 /** Of the norm: a sweep that gains less ends the iteration. */
-const ENOUGH = 1e-4;
+const ENOUGH = 2e-3;
 
 type Bottleneck = Extract<Form, { readonly kind: "bottleneck" }>;
 
