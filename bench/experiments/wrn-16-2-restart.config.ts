@@ -1,6 +1,6 @@
 import { defineTraining } from "../../src/train/index.ts";
 
-/** A second, shorter cycle for the WRN-16-2 that train.ts saved to out/wrn-16-2.onnx, with averaged weights. */
+/** A second cycle for the WRN-16-2 of wrn-16-2.config.ts, saved to out/wrn-16-2.onnx. */
 export default defineTraining({
   model: { file: "../../out/wrn-16-2.onnx" },
   data: {
@@ -9,11 +9,14 @@ export default defineTraining({
     batch: 128,
     mean: [0.4914, 0.4822, 0.4465],
     std: [0.2023, 0.1994, 0.201],
-    augment: { shift: 4, mirror: true },
+    augment: { shift: 4, mirror: true, cutout: 8 },
   },
-  optimizer: { kind: "nesterov", decay: 5e-4, average: 0.995 },
-  schedule: { kind: "one-cycle", rate: 0.1, rising: 0.2 },
-  epochs: 4,
+  optimizer: { kind: "nesterov", decay: 5e-4 },
+  schedule: { kind: "one-cycle", rate: 0.1, rising: 0.1 },
+  epochs: 9,
+  evaluate: { every: 9 },
+  log: { every: 130 },
   seed: 2,
+  threads: 2,
   engine: "native",
 });
