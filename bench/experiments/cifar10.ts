@@ -32,3 +32,12 @@ export const MNIST = {
   std: [0.3081],
   augment: {},
 };
+
+/** The same of `tersor train`'s configurations in this folder. */
+export const CIFAR10_DATA = {
+  train: "../../../shared/data/cifar10/train.parquet",
+  eval: "../../../shared/data/cifar10/test.parquet",
+  batch: CIFAR10.batch,
+  mean: CIFAR10.mean,
+  std: CIFAR10.std,
+};

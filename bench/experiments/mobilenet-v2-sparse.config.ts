@@ -1,16 +1,10 @@
 import { defineTraining } from "../../src/train/index.ts";
+import { CIFAR10_DATA } from "./cifar10.ts";
 
 /** MobileNetV2 at half width on CIFAR-10, with 90 % of its weights gone bit by bit while it learns. */
 export default defineTraining({
   model: { build: "mobilenet-v2", width: 0.5 },
-  data: {
-    train: "../../../shared/data/cifar10/train.parquet",
-    eval: "../../../shared/data/cifar10/test.parquet",
-    batch: 128,
-    mean: [0.4914, 0.4822, 0.4465],
-    std: [0.2023, 0.1994, 0.201],
-    augment: { shift: 4, mirror: true },
-  },
+  data: { ...CIFAR10_DATA, augment: { shift: 4, mirror: true } },
   optimizer: { kind: "nesterov", decay: 2e-4 },
   schedule: { kind: "one-cycle", rate: 0.1, rising: 0.2 },
   sparsity: { method: "magnitude", ratio: 0.9, gradual: { begin: 2, end: 6 } },

@@ -40,7 +40,7 @@ const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     steps: { type: "string", default: "0" },
-    rate: { type: "string", default: "0.02" },
+    rate: { type: "string", default: "0.001" },
     log: { type: "string" },
   },
 });
@@ -52,6 +52,8 @@ if (path === undefined || rowsPath === undefined) {
 
 const SEED = 1;
 const [ALL, LEARN, BATCH] = [500, 100, 25];
+/** Largest norm of the gradients: normalisations are folded, and pruned networks start far off. */
+const CLIP = 1;
 const SHARES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
 const CRITERIA = ["l1", "l2", "fpgm", "random", "fisher"] as const;
 const [steps, rate] = [Number(flags.steps), Number(flags.rate)];
@@ -106,7 +108,8 @@ async function importanceOf(criterion: (typeof CRITERIA)[number]): Promise<Impor
 /** The pruned network after `steps` batches that the unpruned one labels. */
 async function distilled(pruned: Graph): Promise<Graph> {
   const optimizer = sgd({ momentum: 0.9, nesterov: true });
-  const step = trainingStep(pruned, { optimizer, loss: distil({ alpha: 1 }), teacher: batched });
+  const loss = distil({ alpha: 1 });
+  const step = trainingStep(pruned, { optimizer, loss, teacher: batched, clipNorm: CLIP });
   const trainer = await createTrainer(pruned, step, optimizer);
   const rng = makeRng(SEED);
   const schedule = cosineRate(rate, steps);
@@ -137,7 +140,15 @@ const sizes = (graph: Graph): object => {
 write({
   experiment: "prune-kws",
   model: path.split("/").at(-1),
-  ...{ steps, rate, batch: BATCH, learn: LEARN, unseen: unseen.labels.length, seed: SEED },
+  ...{
+    steps,
+    rate,
+    clipNorm: CLIP,
+    batch: BATCH,
+    learn: LEARN,
+    unseen: unseen.labels.length,
+    seed: SEED,
+  },
   machine: machineInfo(),
   ...sizes(batched),
   accuracy: await top1(batched),

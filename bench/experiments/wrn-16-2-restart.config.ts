@@ -1,16 +1,10 @@
 import { defineTraining } from "../../src/train/index.ts";
+import { CIFAR10_DATA } from "./cifar10.ts";
 
 /** A second cycle for the WRN-16-2 of wrn-16-2.config.ts, saved to out/wrn-16-2.onnx. */
 export default defineTraining({
   model: { file: "../../out/wrn-16-2.onnx" },
-  data: {
-    train: "../../../shared/data/cifar10/train.parquet",
-    eval: "../../../shared/data/cifar10/test.parquet",
-    batch: 128,
-    mean: [0.4914, 0.4822, 0.4465],
-    std: [0.2023, 0.1994, 0.201],
-    augment: { shift: 4, mirror: true, cutout: 8 },
-  },
+  data: { ...CIFAR10_DATA, augment: { shift: 4, mirror: true, cutout: 8 } },
   optimizer: { kind: "nesterov", decay: 5e-4 },
   schedule: { kind: "one-cycle", rate: 0.1, rising: 0.1 },
   epochs: 9,
