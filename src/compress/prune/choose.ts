@@ -185,8 +185,14 @@ export function chooseChannels(
   return ranking.kept(found);
 }
 
+const short = (x: number): number => Number(x.toPrecision(6));
+
 /** What can be reached is not enough. */
 export const unmet = ({ what, limit }: CostTarget, least: number): UserError =>
-  new UserError("E_UNMET", `channels can go until ${what} is ${least}, not ${limit}`, {
-    hint: "allow more, or take a smaller model",
-  });
+  new UserError(
+    "E_UNMET",
+    `channels can go until ${what} is ${short(least)}, not ${short(limit)}`,
+    {
+      hint: "allow more, or take a smaller model",
+    },
+  );
