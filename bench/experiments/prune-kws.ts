@@ -11,11 +11,11 @@ import { machineInfo } from "../../cli/measure.ts";
 import {
   chooseChannels,
   type Importance,
+  importanceOf,
   lossImportance,
-  normalised,
+  type PruneCriterion,
   prunableGroups,
   removeChannels,
-  weightImportance,
 } from "../../src/compress/prune/index.ts";
 import { unpackWeights } from "../../src/compress/quantize/index.ts";
 import { constantBytes, macsOf } from "../../src/graph/count.ts";
@@ -90,20 +90,19 @@ const blocks = Array.from({ length: LEARN / BATCH }, (_, b) =>
   Array.from({ length: BATCH }, (_, i) => b * BATCH + i),
 );
 
-async function importanceOf(criterion: (typeof CRITERIA)[number]): Promise<Importance> {
-  if (criterion !== "fisher") {
-    const found = weightImportance(batched, groups, criterion, { seed: SEED });
-    return criterion === "random" ? found : normalised(found);
-  }
-  return lossImportance(batched, groups, "fisher", {
-    batches: blocks.map((rows) => batchOf(learn, rows)),
-    executor: compiledExecutor(),
-    loss: ({ g, outputs, input: ask }) => {
-      const [out] = Object.values(outputs);
-      return crossEntropy(g, out!, ask("target", [BATCH, classes]));
-    },
+const importanceBy = (criterion: PruneCriterion): Promise<Importance> =>
+  importanceOf(batched, groups, criterion, {
+    seed: SEED,
+    importance: (graph, by) =>
+      lossImportance(graph, groups, by, {
+        batches: blocks.map((rows) => batchOf(learn, rows)),
+        executor: compiledExecutor(),
+        loss: ({ g, outputs, input: ask }) => {
+          const [out] = Object.values(outputs);
+          return crossEntropy(g, out!, ask("target", [BATCH, classes]));
+        },
+      }),
   });
-}
 
 /** The pruned network after `steps` batches that the unpruned one labels. */
 async function distilled(pruned: Graph): Promise<Graph> {
@@ -154,7 +153,7 @@ write({
   accuracy: await top1(batched),
 });
 for (const criterion of CRITERIA) {
-  const importance = await importanceOf(criterion);
+  const importance = await importanceBy(criterion);
   for (const share of SHARES) {
     const pruned = removeChannels(batched, chooseChannels(batched, groups, importance, { share }));
     const line = { criterion, share, ...sizes(pruned), accuracy: await top1(pruned) };

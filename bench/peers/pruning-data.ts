@@ -3,7 +3,8 @@
  *
  *   node bench/peers/pruning-data.ts DATA FOLDER
  *   python bench/peers/torch_pruning.py MODEL.onnx FOLDER --epochs 4 --seeds 1,2,3
- *   node bench/experiments/prune.ts MODEL.onnx --data DATA --cases l1 --epochs 4 --seeds 1,2,3
+ *   tersor prune MODEL.onnx --method l1 --target macs=50% --round-to 4 --config bench/experiments/prune-cifar10.config.ts
+ *     --finetune epochs=4,rate=0.05,schedule=cosine --seed 1 --engine native --out FOLDER
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

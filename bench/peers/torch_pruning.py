@@ -1,5 +1,5 @@
-"""Prunes the ResNet-8 of bench/experiments by Torch-Pruning and trains it on, as bench/experiments/prune.ts does with
-tersor: the same weights, pixels, batch size, rates and number of epochs. Prints JSON lines.
+"""Prunes the ResNet-8 of bench/experiments by Torch-Pruning and trains it on, as `tersor prune` does by the command in
+pruning-data.ts: the same weights, pixels, batch size, rates and number of epochs. Prints JSON lines.
 
     pip install torch torch-pruning onnx numpy
     python torch_pruning.py MODEL.onnx FOLDER [--macs 0.5] [--epochs 4] [--rate 0.05] [--seeds 1,2,3]

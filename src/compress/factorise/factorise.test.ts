@@ -1,6 +1,13 @@
 /** @file Factors multiply out to what they say, within their bounds, at the cost they say, in every geometry. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import {
+  type ConvCase,
+  close,
+  distance,
+  normals,
+  plain,
+} from "../../../test/support/decompositions.ts";
 import { macsOf, parameterCount } from "../../graph/count.ts";
 import { type Graph, GraphBuilder } from "../../graph/graph.ts";
 import { interpret, interpretExecutor } from "../../graph/interpret.ts";
@@ -20,33 +27,12 @@ import { ranksFor, relativeError } from "./ranks.ts";
 import { fullRanks, modesOf, tensorOfCores, tensorTrain } from "./tensor-train.ts";
 import { tucker, tuckerDense } from "./tucker.ts";
 
-const normals = (rng: Rng, n: number): Float64Array =>
-  Float64Array.from({ length: n }, () => rng.normal());
-
 const randomTensor = (rng: Rng, ...shape: number[]): Tensor =>
   tensorOf("f64", shape, normals(rng, product(shape)));
 
 function randomKernel(rng: Rng, outputs: number, inputs: number, height = 3, width = 3): Kernel {
   return { outputs, inputs, height, width, data: normals(rng, outputs * inputs * height * width) };
 }
-
-const distance = (a: Float64Array, b: Float64Array): number =>
-  squaredNorm(a.map((x, i) => x - b[i]!));
-
-const close = (got: number, want: number, tolerance: number): void =>
-  assert.ok(Math.abs(got - want) <= tolerance, `${got}, expected ${want}`);
-
-interface ConvCase {
-  readonly layout: "nhwc" | "nchw";
-  readonly kernel: readonly [number, number];
-  readonly stride: readonly [number, number];
-  readonly padBegin: readonly [number, number];
-  readonly padEnd: readonly [number, number];
-  readonly dilation: readonly [number, number];
-  readonly bias: boolean;
-}
-
-const plain = { stride: [1, 1], padBegin: [0, 0], padEnd: [0, 0], dilation: [1, 1] } as const;
 
 const CASES: readonly ConvCase[] = [
   { ...plain, layout: "nhwc", kernel: [3, 3], padBegin: [1, 1], padEnd: [1, 1], bias: true },

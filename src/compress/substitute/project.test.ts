@@ -1,6 +1,7 @@
 /** @file Weights of substitutes are the nearest of their form. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { close, distance, normals } from "../../../test/support/decompositions.ts";
 import { makeRng, type Rng } from "../../util/rng.ts";
 import type { Kernel } from "../factorise/layer.ts";
 import {
@@ -16,19 +17,10 @@ import { narrowed } from "./bottleneck.ts";
 import { bestGrouping } from "./groups.ts";
 import { projected, rootOf, weighted } from "./project.ts";
 
-const normals = (rng: Rng, n: number): Float64Array =>
-  Float64Array.from({ length: n }, () => rng.normal());
-
 const kernelOf = (rng: Rng, outputs: number, inputs: number, size = 3): Kernel => ({
   ...{ outputs, inputs, height: size, width: size },
   data: normals(rng, outputs * inputs * size * size),
 });
-
-const distance = (a: Float64Array, b: Float64Array): number =>
-  squaredNorm(a.map((x, i) => x - b[i]!));
-
-const close = (got: number, want: number, tolerance: number): void =>
-  assert.ok(Math.abs(got - want) <= tolerance, `${got}, expected ${want}`);
 
 /** Weights of the inputs of one group: [outputs, inputs of the group * taps]. */
 function groupOf(k: Kernel, group: number, count: number): Mat {

@@ -1,6 +1,13 @@
 /** @file Substitutes compute what they say, in every geometry, here and in ONNX Runtime. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import {
+  type ConvCase,
+  close,
+  distance,
+  normals,
+  plain,
+} from "../../../test/support/decompositions.ts";
 import { runOrt, seededFeeds } from "../../../test/support/whole-models.ts";
 import { exportOnnx } from "../../formats/onnx/export.ts";
 import { macsOf, parameterCount } from "../../graph/count.ts";
@@ -16,27 +23,10 @@ import { substitutable, substitute } from "./substitute.ts";
 import { formOf, substituteType } from "./type.ts";
 import { written } from "./write.ts";
 
-const normals = (rng: Rng, n: number): Float64Array =>
-  Float64Array.from({ length: n }, () => rng.normal());
-
-const distance = (a: Float64Array, b: Float64Array): number =>
-  squaredNorm(a.map((x, i) => x - b[i]!));
-
-const close = (got: number, want: number, tolerance: number): void =>
-  assert.ok(Math.abs(got - want) <= tolerance, `${got}, expected ${want}`);
-
-interface Case {
-  readonly layout: "nhwc" | "nchw";
-  readonly kernel: readonly [number, number];
-  readonly stride: readonly [number, number];
-  readonly padBegin: readonly [number, number];
-  readonly padEnd: readonly [number, number];
-  readonly dilation: readonly [number, number];
-  readonly bias: boolean;
+interface Case extends ConvCase {
   readonly residual: boolean;
 }
 
-const plain = { stride: [1, 1], padBegin: [0, 0], padEnd: [0, 0], dilation: [1, 1] } as const;
 const none = { bias: false, residual: false } as const;
 
 const CASES: readonly Case[] = [
