@@ -117,6 +117,8 @@ export const CASES: Readonly<Record<string, readonly Sample[]>> = {
   conv: [
     convCase([1, 9, 11, 8], 16, [3, 3], { pad: 1 }),
     convCase([2, 8, 8, 12], 20, [3, 3], { pad: 1, residual: true }),
+    convCase([1, 4, 5, 6], 23, [3, 3], { pad: 1, residual: true }),
+    convCase([1, 3, 4, 8], 52, [1, 1], { residual: true }),
     convCase([1, 7, 6, 4], 5, [3, 3]),
     convCase([1, 5, 13, 16], 24, [3, 3], { pad: 2 }),
     convCase([1, 6, 6, 16], 16, [3, 3], { pad: 1, groups: 4 }),

@@ -127,17 +127,20 @@ test("f32 convolution primitives", () => {
   }
 });
 
-test("a residual and an activation are fused into the f32 kernel", () => {
-  const rng = makeRng(12);
-  const g = new GraphBuilder("residual");
-  const x = g.input("x", tensorType("f32", [1, 6, 6, 8]));
-  const r = g.input("r", tensorType("f32", [1, 6, 6, 8]));
-  const w = g.constant(random(rng, [8, 3, 3, 8]));
-  const b = g.constant(random(rng, [8]));
-  const attrs = attrsOf({ x: [1, 6, 6, 8], o: 8, k: [3, 3], pad: [1, 1, 1, 1], act: RELU });
-  g.output(g.apply(conv, [x, w, b, r], attrs), "y");
-  check(g.build(), [random(rng, [1, 6, 6, 8]), random(rng, [1, 6, 6, 8])], 1e-5, "residual");
-});
+for (const channels of [8, 7]) {
+  test(`a residual of ${channels} channels and an activation are fused into the f32 kernel`, () => {
+    const rng = makeRng(12);
+    const shape = [1, 6, 6, channels];
+    const g = new GraphBuilder("residual");
+    const x = g.input("x", tensorType("f32", shape));
+    const r = g.input("r", tensorType("f32", shape));
+    const w = g.constant(random(rng, [channels, 3, 3, channels]));
+    const b = g.constant(random(rng, [channels]));
+    const attrs = attrsOf({ x: [1, 6, 6, 8], o: 8, k: [3, 3], pad: [1, 1, 1, 1], act: RELU });
+    g.output(g.apply(conv, [x, w, b, r], attrs), "y");
+    check(g.build(), [random(rng, shape), random(rng, shape)], 1e-5, "residual");
+  });
+}
 
 for (const arith of ["float", "tflite"] as const satisfies readonly Arith[]) {
   for (const dtype of ["i8", "u8"] as const) {

@@ -76,7 +76,6 @@ export function f32GemmPlan(spec: F32Gemm): GemmPlan | null {
   const { geometry: g } = spec;
   const caps = spec.caps ?? WASM;
   const loops = planLoops(g, (length, n) => tileF32(caps, length, n));
-  if (spec.residual !== null && (g.n / g.groups) % loops.tile.lanes !== 0) return null;
   if (spec.act !== undefined && SCALARS[spec.act.fn] === undefined) return null;
   const bytes = 4 * g.batch * (g.h * g.w * g.c + g.oh * g.ow * g.n);
   const packed = g.padded ? 4 * loops.rows * workspaceSize(g, loops) : 0;
@@ -278,10 +277,19 @@ function finish(
     forValidLanes(k, loops, g.n / g.groups, panel.channel, j, (lanes) => {
       for (const [r, sum] of rows) {
         const at = affine(base, [r, g.n], width * j);
-        let v = sum;
-        if (residual !== null) v = add(v, k.load(residual, at, type));
-        if (scalar !== null) v = scalar.expr(k.let("t", v), act!);
-        storeLanes(k, y, at, v, lanes);
+        const activated = (v: Expr): Expr =>
+          scalar === null ? v : scalar.expr(k.let("t", v), act!);
+        if (residual === null) storeLanes(k, y, at, activated(sum), lanes);
+        else if (lanes === width) {
+          k.store(y, at, activated(add(sum, k.load(residual, at, type))));
+        } else {
+          // A vector would read past the end of the row, which may be that of the buffer.
+          const v = k.let("v", sum);
+          for (let lane = 0; lane < lanes; lane++) {
+            const one = { kind: "extract", type: "f32", a: v, lane } as const;
+            k.store(y, add(at, lane), activated(add(one, k.load(residual, add(at, lane)))));
+          }
+        }
       }
     });
   const vectors = Array.from({ length: nv }, (_, j) => j);
