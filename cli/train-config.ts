@@ -101,6 +101,7 @@ const dataKeys = {
     gain: between(0, 120),
     noise: atLeast(0),
     mixup: atLeast(0),
+    views: whole(0),
   }),
 };
 const data = object(dataKeys, ["train", "batch"]);

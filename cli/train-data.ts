@@ -5,7 +5,7 @@ import type { DataConfig } from "../src/train/config.ts";
 import type { BatchOptions, EvaluationOptions } from "../src/train/data/maker.ts";
 import { type ReadOptions, readSet } from "../src/train/data/read.ts";
 import type { ExampleSet } from "../src/train/data/sets.ts";
-import { evaluationBatches } from "../src/train/data/source.ts";
+import { evaluationBatches, viewBatches } from "../src/train/data/source.ts";
 import { prefetchedBatches } from "../src/train/node/prefetch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { hashBytes } from "../src/util/math.ts";
@@ -124,22 +124,35 @@ function kindOptions(set: ExampleSet, data: DataConfig): object {
   return given({ length, timeShift, gain, noise });
 }
 
-/** Shuffled, augmented batches, made ahead by worker threads. */
-export function trainBatches(
-  set: ExampleSet,
-  settings: TrainSettings,
-  input: InputPort,
-): BatchSource {
+function trainingOptions(set: ExampleSet, settings: TrainSettings, input: InputPort): BatchOptions {
   const { data, seed, loss } = settings;
   const smoothing = "smoothing" in loss ? loss.smoothing : undefined;
-  const options = {
+  const { mixup, views } = data.augment ?? {};
+  return {
     batch: data.batch,
     seed,
     input: input.name,
     ...kindOptions(set, data),
-    ...given({ smoothing, mixup: data.augment?.mixup }),
+    ...given({ smoothing, mixup, views }),
   } as BatchOptions;
-  const source = prefetchedBatches(set, options, { workers: data.workers ?? 1 });
+}
+
+/** Shuffled, augmented batches, made ahead by worker threads; with what a teacher says to their views. */
+export function trainBatches(
+  set: ExampleSet,
+  settings: TrainSettings,
+  input: InputPort,
+  teacher: Float32Array | null = null,
+): BatchSource {
+  const told = teacher === null ? {} : { teacher };
+  const options = { ...trainingOptions(set, settings, input), ...told };
+  const source = prefetchedBatches(set, options, { workers: settings.data.workers ?? 1 });
+  return input.planar ? planarBatches(source, input) : source;
+}
+
+/** All views of all examples, as training sees them. */
+export function allViews(set: ExampleSet, settings: TrainSettings, input: InputPort): BatchSource {
+  const source = viewBatches(set, trainingOptions(set, settings, input));
   return input.planar ? planarBatches(source, input) : source;
 }
 

@@ -5,6 +5,7 @@ import type { Graph } from "../src/graph/graph.ts";
 import { nativeEngine } from "../src/native/index.ts";
 import { compile } from "../src/pipeline.ts";
 import { type Json, modelIdentity, type RunIdentity } from "../src/train/checkpoint.ts";
+import { batchesIn } from "../src/train/data/maker.ts";
 import { wasmEngine } from "../src/train/engine.ts";
 import { evaluator, type TrainingMetric } from "../src/train/evaluate.ts";
 import {
@@ -33,6 +34,7 @@ import { plotOf } from "./train-plot.ts";
 import { integerModel, withQuantisers } from "./train-quantise.ts";
 import { writeResults } from "./train-results.ts";
 import { inputOf, modelOf, type Setup, setUp } from "./train-setup.ts";
+import { teacherTells } from "./train-teacher.ts";
 import { epochLine, evaluationLine, metricText, progressLine } from "./train-view.ts";
 
 /** What a run that came to its end learned. */
@@ -140,14 +142,14 @@ class Run {
     const { quantize } = settings;
     const plain = evalBatches(sets.train, settings, input);
     const model = quantize ? await withQuantisers(float, plain, input, quantize) : float;
-    const train = trainBatches(sets.train, settings, input);
+    this.setup = setUp(settings, model, input, batchesIn(sets.train, settings.data.batch));
+    this.identity = identityOf(settings, this.setup, sets);
+    if (start !== null) checkSameRun(start, this.identity);
+    if (start?.checkpoint.finished === true) return this.alreadyDone(start);
+    const told = await teacherTells(settings, sets.train, io, this.signal);
+    if (told === "stopped") return this.stoppedAt(0);
+    const train = trainBatches(sets.train, settings, input, told);
     try {
-      this.setup = setUp(settings, model, input, train.batchesPerEpoch);
-      this.identity = identityOf(settings, this.setup, sets);
-      if (start !== null) checkSameRun(start, this.identity);
-      if (start?.checkpoint.finished === true) {
-        return this.alreadyDone(start);
-      }
       const evaluation =
         sets.evaluation === null ? null : evalBatches(sets.evaluation, settings, input);
       const engine = settings.engine === "native" ? await nativeEngine() : wasmEngine;
@@ -167,6 +169,14 @@ class Run {
     } finally {
       await train.close();
     }
+  }
+
+  private stoppedAt(step: number, saved = ""): null {
+    this.io.print(
+      `stopped at step ${step} of ${this.setup.steps}; ${saved}run the same command again to go on`,
+    );
+    process.exitCode = EXIT.stopped;
+    return null;
   }
 
   /** Which model is written. */
@@ -321,11 +331,7 @@ class Run {
     const { step, ended, last } = progress;
     if (ended === null) {
       this.plot(`Stopped at step ${step} of ${setup.steps}.`, false);
-      io.print(
-        `stopped at step ${step} of ${setup.steps}; a checkpoint is saved; run the same command again to go on`,
-      );
-      process.exitCode = EXIT.stopped;
-      return null;
+      return this.stoppedAt(step, "a checkpoint is saved; ");
     }
     const { keep } = this;
     const useBest = keep === "best" && best !== null;

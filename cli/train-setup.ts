@@ -6,6 +6,7 @@ import { trainableGraph } from "../src/pipeline.ts";
 import { sameShape } from "../src/tensor/tensor.ts";
 import type { StateHook } from "../src/train/between.ts";
 import type { LossConfig } from "../src/train/config.ts";
+import { TEACHER } from "../src/train/data/maker.ts";
 import type { ExampleSet } from "../src/train/data/sets.ts";
 import { distil } from "../src/train/distil.ts";
 import type { TrainingMetric } from "../src/train/evaluate.ts";
@@ -113,10 +114,17 @@ type Asked = Pick<LossInput, "g" | "outputs" | "input"> & {
 };
 type LossOf<In> = (given: In) => ReturnType<typeof crossEntropy>;
 
-const stepLossOf = (settings: TrainSettings, input: InputPort): LossOf<LossInput> =>
-  settings.loss.kind === "distillation"
-    ? distil({ ...settings.loss, seed: settings.seed })
-    : lossOf({ loss: settings.loss }, input);
+function stepLossOf(settings: TrainSettings, input: InputPort): LossOf<LossInput> {
+  const { loss, seed } = settings;
+  if (loss.kind !== "distillation") return lossOf({ loss }, input);
+  return distil({ ...loss, seed, ...(teacherToldAhead(settings) && { outputs: TEACHER }) });
+}
+
+/** Whether the teacher runs before training rather than in every step: views repeat, and only its outputs count. */
+export function teacherToldAhead({ loss, data }: TrainSettings): boolean {
+  const { views = 0, mixup = 0 } = data.augment ?? {};
+  return loss.kind === "distillation" && views > 0 && mixup === 0 && !loss.beta && !loss.hint;
+}
 
 /** The loss of a model by itself. */
 export function lossOf(
@@ -213,7 +221,10 @@ function trainsOf(settings: TrainSettings, model: Graph): ((name: string) => boo
   return (name) => !freeze.some((p) => fitsPattern(p, name));
 }
 
-const teacherOf = ({ teacher, shapes }: Extract<LossConfig, { kind: "distillation" }>): Graph =>
+export const teacherOf = ({
+  teacher,
+  shapes,
+}: Extract<LossConfig, { kind: "distillation" }>): Graph =>
   openModel(teacher, shapes ? { shapes } : {}).graph;
 
 /** The step of a model. `perEpoch`: batches of an epoch. */
@@ -242,7 +253,8 @@ export function setUp(
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
     ...(o.clipValue !== undefined && { clipValue: o.clipValue }),
     ...(o.average !== undefined && { average: o.average }),
-    ...(loss.kind === "distillation" && { teacher: teacherOf(loss) }),
+    ...(loss.kind === "distillation" &&
+      !teacherToldAhead(settings) && { teacher: teacherOf(loss) }),
   });
   const byInput = loss.kind === "mse" && loss.target === "input";
   return {

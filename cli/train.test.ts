@@ -300,6 +300,26 @@ suite("tersor train", { concurrency: 1 }, () => {
     );
     const loss = { kind: "distillation", teacher: file, alpha: 0.9, temperature: 4 };
     ok(await train(config({ epochs: 1, loss }), "--out", "g"));
+    const data = { ...(BASE["data"] as Plain), augment: { shift: 1, views: 2 } };
+    const ahead = config({ epochs: 1, loss, data });
+    assert.match(
+      ok(await train(ahead, "--out", "v")).stdout,
+      /the teacher has looked at 240 views in/,
+    );
+    // A weight of attention that changes nothing has the teacher run in every step.
+    ok(await train(config({ epochs: 1, loss: { ...loss, beta: 1e-12 }, data }), "--out", "w"));
+    const losses = (out: string): number[] =>
+      parseLog(readFileSync(join(folder, out, "log.jsonl"), "utf8"))
+        .filter((r) => r.kind === "step")
+        .map((r) => Number(r["loss"]));
+    const [told, asked] = [losses("v"), losses("w")];
+    assert.equal(told.length, 12);
+    told.forEach((x, i) => {
+      assert.ok(Math.abs(x - asked[i]!) < 1e-4 * Math.abs(x), `${x} ${asked[i]}`);
+    });
+    const again = ok(await train(ahead, "--out", "v", "--fresh")).stdout;
+    assert.doesNotMatch(again, /has looked/);
+    assert.deepEqual(losses("v"), told);
     const quantize = { scheme: "lsq", weightBits: 4 };
     const small = ok(await train(config({ epochs: 1, model: { file }, quantize }), "--out", "q"));
     assert.match(small.stdout, /the integer model: accuracy \d/);

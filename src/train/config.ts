@@ -56,6 +56,11 @@ export interface AugmentConfig {
   readonly noise?: number;
   /** Parameter of mixup's distribution. */
   readonly mixup?: number;
+  /**
+   * Every example is altered in so many ways only, one an epoch in turn; default 0: anew each time. A teacher whose
+   * outputs are all that is learned from it then runs once for each of them, before the first step.
+   */
+  readonly views?: number;
 }
 
 export interface DataConfig {

@@ -26,6 +26,8 @@ export interface DistilOptions {
   readonly points?: readonly PointNames[];
   /** Name of the input of target distributions [batch, classes]; default "target". */
   readonly target?: string;
+  /** Name of an input with the teacher's outputs [batch, classes], as `teacherOutputs` gives them; default: the teacher runs. */
+  readonly outputs?: string;
   /** Of the hints' regressors; default 1. */
   readonly seed?: number;
 }
@@ -98,7 +100,7 @@ export function hintLoss(
 /** A loss that asks for a teacher where it needs one. */
 export function distil(options: DistilOptions): (input: LossInput) => Value {
   const { temperature = 4, alpha = 0, target = "target" } = options;
-  const { beta = 0, hint = 0 } = options;
+  const { beta = 0, hint = 0, outputs } = options;
   return (input) => {
     const { g, student } = input;
     const c = new Calc(g);
@@ -110,7 +112,9 @@ export function distil(options: DistilOptions): (input: LossInput) => Value {
       if (weight !== 0) terms.push(c.mul(term(), num(weight)));
     };
     add(1 - alpha, () => crossEntropy(g, logits, labels));
-    add(alpha, () => distillation(g, logits, logitsOf(teacherOf(input)), temperature));
+    const says = (): Value =>
+      outputs === undefined ? logitsOf(teacherOf(input)) : input.input(outputs, c.shape(logits));
+    add(alpha, () => distillation(g, logits, says(), temperature));
     if (beta !== 0 || hint !== 0) {
       const pairs = pointPairs(student, teacherOf(input), options.points);
       for (const [i, pair] of pairs.entries()) {

@@ -109,7 +109,7 @@ export function evaluator(source: BatchSource, options: EvaluatorOptions = {}): 
 }
 
 /** The feeds of a batch in the order of the model's inputs. */
-function tensorsOf(model: Graph, feeds: Readonly<Record<string, ModelArray>>) {
+export function tensorsOf(model: Graph, feeds: Readonly<Record<string, ModelArray>>) {
   return model.inputs.map((v) => {
     const { name, type } = model.values.get(v)!;
     const data = feeds[name];

@@ -24,7 +24,7 @@ export {
   subset,
 } from "./data/sets.ts";
 export type { SoundOptions } from "./data/sounds.ts";
-export { evaluationBatches, trainingBatches } from "./data/source.ts";
+export { evaluationBatches, trainingBatches, viewBatches } from "./data/source.ts";
 export {
   type DistilOptions,
   distil,
@@ -137,6 +137,7 @@ export {
   studentOf,
 } from "./student/student.ts";
 export type { TeacherOptions } from "./teacher.ts";
+export { type TeacherOutputsOptions, teacherOutputs } from "./teacher-outputs.ts";
 export {
   createTrainer,
   type StepResult,

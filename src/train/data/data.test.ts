@@ -7,7 +7,7 @@ import { makeRng } from "../../util/rng.ts";
 import { beta } from "./draws.ts";
 import { readPictures, readSet, readSounds } from "./read.ts";
 import { type ArraySet, joined, type PictureSet, type SoundSet, subset } from "./sets.ts";
-import { evaluationBatches, trainingBatches } from "./source.ts";
+import { evaluationBatches, trainingBatches, viewBatches } from "./source.ts";
 
 const [H, W] = [5, 4];
 const pictures = (count: number, channels: 1 | 3 = 3): PictureSet => ({
@@ -127,6 +127,47 @@ test("an epoch has every example once, in an order of its own that the seed deci
   assert.equal(new Set(found.map(String)).size, 3);
   assert.deepEqual(await orders(1), found);
   assert.notDeepEqual(await orders(2), found);
+});
+
+test("views: an example has so many forms, one an epoch in turn, each with what a teacher says to it", async () => {
+  const set = pictures(6);
+  const views = 3;
+  const options = { batch: 2, seed: 4, shift: 2, mirror: true, views };
+  const size = H * W * 3;
+  const forms: string[] = [];
+  const all = viewBatches(set, { ...options, batch: 4 });
+  for (let i = 0; i < all.batchesPerEpoch; i++) {
+    const { feeds, labels } = await all.batch(i);
+    const x = feeds["image"] as Float32Array;
+    labels.forEach((label, r) => {
+      assert.equal(label, Math.floor(forms.length / views));
+      forms.push(x.subarray(r * size, (r + 1) * size).join());
+    });
+  }
+  assert.equal(forms.length, 6 * views);
+  // Two values for each form: its number, and the number again.
+  const teacher = Float32Array.from({ length: 2 * 6 * views }, (_, i) => Math.floor(i / 2));
+  const source = trainingBatches(set, { ...options, teacher });
+  const seen: string[] = [];
+  for (let epoch = 0; epoch < 2 * views; epoch++) {
+    const shown: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const batch = await source.batch(3 * epoch + i);
+      const [x, says] = [batch.feeds["image"] as Float32Array, feed(batch, "teacher")];
+      batch.labels.forEach((label, r) => {
+        const form = says[2 * r]!;
+        assert.equal(says[2 * r + 1], form);
+        assert.equal(Math.floor(form / views), label);
+        assert.equal(x.subarray(r * size, (r + 1) * size).join(), forms[form]);
+        shown.push(form);
+      });
+    }
+    seen.push(shown.sort((a, b) => a - b).join());
+  }
+  assert.equal(new Set(seen.slice(0, views).join().split(",")).size, 6 * views);
+  assert.deepEqual(seen.slice(views), seen.slice(0, views));
+  const mixed = { ...options, teacher, mixup: 0.2 };
+  assert.throws(() => trainingBatches(set, mixed), { code: "E_ARGUMENT", where: "teacher" });
 });
 
 test("targets are smoothed", async () => {

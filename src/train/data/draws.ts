@@ -2,7 +2,7 @@
 import { makeRng, type Rng } from "../../util/rng.ts";
 
 /** What a generator is for: different purposes give unrelated sequences. */
-export const PURPOSES = { order: 1, augment: 2, mix: 3 } as const;
+export const PURPOSES = { order: 1, augment: 2, mix: 3, view: 4 } as const;
 
 /** Spreads a number over 32 bits (the finaliser of MurmurHash3). */
 function spread(n: number): number {

@@ -1,9 +1,10 @@
 /**
  * @file Makes the batch of a step into arrays given to it. What comes out depends on the seed and the step alone:
- * an epoch's order on the epoch, what happens to a row on the step and its place in the batch.
+ * an epoch's order on the epoch, what happens to a row on the step and its place in the batch, or on its view.
  */
 import { UserError } from "../../util/errors.ts";
 import { product } from "../../util/math.ts";
+import type { Rng } from "../../util/rng.ts";
 import { beta, PURPOSES, rngFor } from "./draws.ts";
 import { type PictureOptions, pictureWriter, type WriteRow } from "./pictures.ts";
 import type { ExampleSet, PictureSet, SoundSet } from "./sets.ts";
@@ -25,6 +26,10 @@ interface TrainingOptions {
    * from Beta(mixup, mixup) for the batch; default 0: none.
    */
   readonly mixup?: number;
+  /** Every example is altered in so many ways only, and shown in one of them an epoch, in turn; default 0: anew each time. */
+  readonly views?: number;
+  /** What a teacher says to each view of each example, [count, views, outputs]: becomes the feed "teacher". */
+  readonly teacher?: Float32Array;
 }
 
 /** What belongs to the kind of a set. Arrays are taken as they are. */
@@ -48,8 +53,9 @@ export interface BatchMaker {
   make(step: number, into: readonly Float32Array[], labels: Int32Array): number;
 }
 
-/** The name of targets among a step's inputs. */
+/** The names of targets and of a teacher's outputs among a step's inputs. */
 const TARGET = "target";
+export const TEACHER = "teacher";
 
 interface Rows {
   readonly input: string;
@@ -110,6 +116,8 @@ function check(set: ExampleSet, options: BatchOptions): void {
     batch,
     smoothing = 0,
     mixup = 0,
+    views = 0,
+    teacher,
     shift = 0,
     cutout = 0,
   } = options as BatchOptions & PictureOptions;
@@ -117,6 +125,13 @@ function check(set: ExampleSet, options: BatchOptions): void {
   whole("batch", batch, 1);
   whole("shift", shift, 0);
   whole("cutout", cutout, 0);
+  whole("views", views, 0);
+  if (teacher !== undefined && (views === 0 || mixup > 0)) {
+    throw new UserError("E_ARGUMENT", "a teacher's outputs belong to views that are not mixed", {
+      where: "teacher",
+      hint: "give views, and no mixup",
+    });
+  }
   whole("timeShift", timeShift, 0);
   inRange("smoothing", smoothing, 0, 1);
   inRange("mixup", mixup, 0, 1e3);
@@ -130,22 +145,33 @@ function check(set: ExampleSet, options: BatchOptions): void {
   }
 }
 
+/** Full batches of an epoch. Throws UserError E_DATA when there is none. */
+export function batchesIn({ count }: ExampleSet, batch: number): number {
+  const batches = Math.floor(count / batch);
+  if (batches > 0) return batches;
+  throw new UserError("E_DATA", `${count} examples do not fill a batch of ${batch}`, {
+    hint: "take a smaller batch",
+  });
+}
+
+/** What happens to a row in one of its views. */
+const viewRng = (seed: number, row: number, view: number): Rng =>
+  rngFor(seed, PURPOSES.view, row, view);
+
 /** Batches for training: shuffled anew each epoch, what is left over at its end dropped. */
 export function batchMaker<S extends ExampleSet>(set: S, options: BatchOptions<S>): BatchMaker {
   check(set, options);
-  const { batch, seed, smoothing = 0, mixup = 0 } = options as BatchOptions;
+  const { batch, seed, smoothing = 0, mixup = 0, views = 0, teacher } = options as BatchOptions;
   const { input, size, write } = rowsOf(set, options);
-  const batchesPerEpoch = Math.floor(set.count / batch);
-  if (batchesPerEpoch === 0) {
-    throw new UserError("E_DATA", `${set.count} examples do not fill a batch of ${batch}`, {
-      hint: "take a smaller batch",
-    });
-  }
+  const batchesPerEpoch = batchesIn(set, batch);
+  const told = teacher === undefined ? 0 : teacher.length / (set.count * views);
   const { classes } = set;
   const labelled = set.labels.length > 0;
   let epoch = -1;
   let order = new Int32Array(0);
-  const make: BatchMaker["make"] = (step, [x, target], labels) => {
+  const make: BatchMaker["make"] = (step, arrays, labels) => {
+    const [x, target] = labelled ? arrays : [arrays[0], undefined];
+    const says = arrays[labelled ? 2 : 1];
     const now = Math.floor(step / batchesPerEpoch);
     if (now !== epoch) {
       order = rngFor(seed, PURPOSES.order, now).permutation(set.count) as Int32Array<ArrayBuffer>;
@@ -155,7 +181,11 @@ export function batchMaker<S extends ExampleSet>(set: S, options: BatchOptions<S
     target?.fill(smoothing / classes);
     for (let i = 0; i < batch; i++) {
       const row = order[first + i]!;
-      write(row, x!.subarray(i * size, (i + 1) * size), rngFor(seed, PURPOSES.augment, step, i));
+      const view = views === 0 ? 0 : (now + row) % views;
+      const rng = views === 0 ? rngFor(seed, PURPOSES.augment, step, i) : viewRng(seed, row, view);
+      write(row, x!.subarray(i * size, (i + 1) * size), rng);
+      const at = (row * views + view) * told;
+      says?.set(teacher!.subarray(at, at + told), i * told);
       if (target === undefined) continue;
       const label = set.labels[row]!;
       labels[i] = label;
@@ -172,6 +202,7 @@ export function batchMaker<S extends ExampleSet>(set: S, options: BatchOptions<S
   };
   const arrays = [{ name: (options as CommonOptions).input ?? input, length: batch * size }];
   if (labelled) arrays.push({ name: TARGET, length: batch * classes });
+  if (told > 0) arrays.push({ name: TEACHER, length: batch * told });
   return { rows: batch, batchesPerEpoch, arrays, make };
 }
 
@@ -195,22 +226,38 @@ export function evaluationMaker<S extends ExampleSet>(
   set: S,
   options: EvaluationOptions<S>,
 ): BatchMaker {
-  check(set, { seed: 0, ...options } as BatchOptions);
-  const { batch, input: name } = options as CommonOptions;
+  return inOrder(set, { seed: 0, ...options } as BatchOptions, 0);
+}
+
+/**
+ * All views of all examples in order, those of an example together, as `batchMaker` makes them; without targets. The
+ * last batch is filled up with the first rows, which do not count.
+ */
+export const viewMaker = <S extends ExampleSet>(set: S, options: BatchOptions<S>): BatchMaker =>
+  inOrder(set, options, (options as BatchOptions).views ?? 0);
+
+function inOrder(set: ExampleSet, options: BatchOptions, views: number): BatchMaker {
+  check(set, options);
+  const { batch, input: name, seed } = options;
   const { input, size, write } = rowsOf(set, options);
   if (set.count === 0) throw new UserError("E_DATA", "there are no examples to evaluate with");
+  const each = Math.max(1, views);
+  const rows = set.count * each;
+  const batchesPerEpoch = Math.ceil(rows / batch);
   return {
     rows: batch,
-    batchesPerEpoch: Math.ceil(set.count / batch),
+    batchesPerEpoch,
     arrays: [{ name: name ?? input, length: batch * size }],
     make: (step, [x], labels) => {
-      const first = (step % Math.ceil(set.count / batch)) * batch;
+      const first = (step % batchesPerEpoch) * batch;
       for (let i = 0; i < batch; i++) {
-        const row = (first + i) % set.count;
-        write(row, x!.subarray(i * size, (i + 1) * size), null);
+        const at = (first + i) % rows;
+        const row = Math.floor(at / each);
+        const rng = views === 0 ? null : viewRng(seed, row, at % each);
+        write(row, x!.subarray(i * size, (i + 1) * size), rng);
         labels[i] = set.labels[row] ?? 0;
       }
-      return set.labels.length > 0 ? Math.min(batch, set.count - first) : 0;
+      return set.labels.length > 0 ? Math.min(batch, rows - first) : 0;
     },
   };
 }

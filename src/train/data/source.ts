@@ -7,6 +7,7 @@ import {
   batchMaker,
   type EvaluationOptions,
   evaluationMaker,
+  viewMaker,
 } from "./maker.ts";
 import type { ExampleSet } from "./sets.ts";
 
@@ -56,3 +57,7 @@ export const evaluationBatches = <S extends ExampleSet>(
   set: S,
   options: EvaluationOptions<S>,
 ): BatchSource => inLine(evaluationMaker(set, options));
+
+/** All views of all examples in order, [count, views] of them in `batchesPerEpoch` batches. */
+export const viewBatches = <S extends ExampleSet>(set: S, options: BatchOptions<S>): BatchSource =>
+  inLine(viewMaker(set, options));
