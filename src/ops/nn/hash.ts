@@ -10,8 +10,8 @@ import {
   i64,
   type KernelBuilder,
   mul,
-  select,
-  unary,
+  shl,
+  sub,
   xor,
 } from "../../kernel/build.ts";
 import type { Buffer, Expr } from "../../kernel/ir.ts";
@@ -71,12 +71,13 @@ export function emitPlace(k: KernelBuilder, i: Expr, { place, count }: HashTerms
   return k.let("place", cast("i32", "wrap", binary("shr_u", wide, i64(32n))));
 }
 
-/** Whether hashSign is -1, in a kernel. */
-export const emitNegative = (k: KernelBuilder, i: Expr, { sign }: HashTerms): Expr =>
-  and(mixed(k, xor(i, sign)), 1);
+/** The value with hashSign of element i, in a kernel: a product, since branches would be guessed wrongly. */
+export function emitSigned(k: KernelBuilder, value: Expr, i: Expr, { sign }: HashTerms): Expr {
+  const negative = and(mixed(k, xor(i, sign)), 1);
+  return mul(value, cast(value.type, "convert_s", sub(1, shl(negative, 1))));
+}
 
 /** Element i of the virtual tensor: the weight at its place with its sign. */
 export function emitVirtual(k: KernelBuilder, weights: Buffer, i: Expr, hash: HashTerms): Expr {
-  const value = k.let("w", k.load(weights, emitPlace(k, i, hash)));
-  return select(emitNegative(k, i, hash), unary("neg", value), value);
+  return emitSigned(k, k.load(weights, emitPlace(k, i, hash)), i, hash);
 }

@@ -3,7 +3,7 @@
  * its adjoint: w[k] = sum over i with place(i) = k of sign(i) * v[i], in the order of i.
  */
 import { defineOp } from "../../graph/op.ts";
-import { add, KernelBuilder, select, unary } from "../../kernel/build.ts";
+import { add, KernelBuilder } from "../../kernel/build.ts";
 import {
   elementCount,
   numberReader,
@@ -19,7 +19,7 @@ import { mul } from "../elementwise/mul.ts";
 import { declare } from "../lowering.ts";
 import { gather } from "../shape/gather.ts";
 import { checkCount } from "./access.ts";
-import { emitNegative, emitPlace, emitVirtual, fixedHash, hashPlace, hashSign } from "./hash.ts";
+import { emitPlace, emitSigned, emitVirtual, fixedHash, hashPlace, hashSign } from "./hash.ts";
 import { f32t, typed } from "./samples.ts";
 
 export interface HashedWeightsAttrs {
@@ -123,9 +123,8 @@ export const hashedGradient = defineOp<HashedGradientAttrs>({
     const hash = fixedHash(seed, count);
     k.fill(outs[0]!, 0, 0, count);
     k.for("i", 0, elementCount(ct!.shape), (i) => {
-      const value = k.let("v", k.load(ins[0]!, i));
       const at = emitPlace(k, i, hash);
-      const signed = select(emitNegative(k, i, hash), unary("neg", value), value);
+      const signed = emitSigned(k, k.load(ins[0]!, i), i, hash);
       k.store(outs[0]!, at, add(k.load(outs[0]!, at), signed));
     });
     return k.build();
