@@ -1,7 +1,12 @@
 /** @file One run of `tersor distill`: makes the student, trains it (and its control), quantises, measures, reports. */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { collectStats, quantizeGraph, unpackWeights } from "../src/compress/quantize/index.ts";
+import {
+  collectStats,
+  plainWeights,
+  quantizeGraph,
+  unpackWeights,
+} from "../src/compress/quantize/index.ts";
 import { macsOf, parameterCount } from "../src/graph/count.ts";
 import { type Graph, typeOf } from "../src/graph/graph.ts";
 import { openModel } from "../src/node.ts";
@@ -162,7 +167,7 @@ async function trained(job: Job, name: "student" | "control"): Promise<Graph | n
 /** The student in 8 bits, by the ranges of training rows. */
 async function integersOf(job: Job, student: Graph): Promise<Graph> {
   const rows = rowsFor(job, student, "train");
-  const float = unpackWeights(cleanGraph(student));
+  const float = plainWeights(cleanGraph(student));
   const input = float.inputs[0]!;
   const feeds: (readonly Tensor[])[] = [];
   for (let i = 0; i < Math.min(CALIBRATION_ROWS, rows?.batchesPerEpoch ?? 0); i++) {

@@ -5,7 +5,7 @@ import {
   lossImportance,
   prunableGroups,
 } from "../src/compress/prune/index.ts";
-import { collectStats, quantizeGraph, unpackWeights } from "../src/compress/quantize/index.ts";
+import { collectStats, plainWeights, quantizeGraph } from "../src/compress/quantize/index.ts";
 import { type Graph, isOp, typeOf } from "../src/graph/graph.ts";
 import { batchNorm } from "../src/ops/nn/batch-norm.ts";
 import { compiledExecutor } from "../src/optimize/executor.ts";
@@ -255,7 +255,7 @@ class Data implements PruneData {
   }
 
   async quantised(graph: Graph): Promise<Graph> {
-    const float = unpackWeights(cleanGraph(graph));
+    const float = plainWeights(cleanGraph(graph));
     const [input] = float.inputs;
     const feeds: Tensor[][] = [];
     const { batch } = this.settings.data;

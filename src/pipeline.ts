@@ -9,6 +9,7 @@ import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
 import {
   cleanup,
+  expandHashed,
   type RunPassesOptions,
   runPasses,
   toExchange,
@@ -138,6 +139,17 @@ function compileAt(
   return { ...compiled, predictedNs, explain };
 }
 
+export interface ToOnnxOptions extends OnnxExportOptions {
+  /**
+   * "dense": hashed weights are written out. Default: as a function of the model that computes them from what is stored
+   * (readers need operator set 21 and functions).
+   */
+  readonly hashed?: "dense";
+}
+
 /** The bytes of an ONNX file of the graph, in the layout of ONNX (NCHW) wherever operators have one. */
-export const toOnnx = (graph: Graph, options: OnnxExportOptions = {}): Uint8Array =>
-  exportOnnx(runPasses(graph, toExchange), options);
+export function toOnnx(graph: Graph, options: ToOnnxOptions = {}): Uint8Array {
+  const { hashed, ...rest } = options;
+  const given = hashed === "dense" ? runPasses(graph, [expandHashed]) : graph;
+  return exportOnnx(runPasses(given, toExchange), rest);
+}

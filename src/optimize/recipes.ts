@@ -4,9 +4,9 @@ import {
   collectStats,
   layerName,
   type Observer,
+  plainWeights,
   quantizeGraph,
   storeWeights,
-  unpackWeights,
 } from "../compress/quantize/index.ts";
 import type { Graph } from "../graph/graph.ts";
 import { typeOf } from "../graph/graph.ts";
@@ -37,7 +37,7 @@ export function recipeContext(
   calibration: readonly (readonly Tensor[])[],
 ): RecipeContext {
   let stats: Promise<CalibrationStats> | undefined;
-  const float = unpackWeights(clean);
+  const float = plainWeights(clean);
   return {
     clean,
     float,

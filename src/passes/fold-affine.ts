@@ -9,9 +9,10 @@ import { div } from "../ops/elementwise/div.ts";
 import { mul } from "../ops/elementwise/mul.ts";
 import { sub } from "../ops/elementwise/sub.ts";
 import { batchNorm } from "../ops/nn/batch-norm.ts";
+import { hashedWeights } from "../ops/nn/hashed-weights.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { numberReader, sameShape, type Tensor, tensorOf, toNumbers } from "../tensor/tensor.ts";
-import { type Contraction, contractionOf } from "./contraction.ts";
+import { type ChannelMap, type Contraction, channelMap, contractionOf } from "./contraction.ts";
 import { definePass, repeat } from "./pass.ts";
 import { attrOf } from "./rules.ts";
 
@@ -111,6 +112,76 @@ function foldBehind(node: Node, ctx: RewriteContext): Value | null {
   return null;
 }
 
+/**
+ * As foldBehind, into hashed weights: a product with the scale in front of the layer, where it is known at compile
+ * time as the weights are, so that they stay hashed.
+ */
+function foldIntoHashed(node: Node, ctx: RewriteContext): Value | null {
+  const { builder } = ctx;
+  for (const v of node.ins) {
+    const producer = ctx.producer(v);
+    if (producer === undefined || ctx.useCount(v) !== 1 || producer.ins.length > 3) continue;
+    const map = channelMap(producer, (i) => ctx.typeOf(producer.ins[i]!).shape);
+    if (map === null || attrOf(producer, "act") !== undefined) continue;
+    const [x, w, bias] = producer.ins as readonly [Value, Value, Value | undefined];
+    const other = node.ins.find((u) => u !== v);
+    if (bias === undefined && other !== undefined && addsHashed(node, other, map, ctx)) {
+      const ins = [ctx.value(x), ctx.value(w), ctx.value(other)];
+      return builder.applyAll(producer.op, ins, producer.attrs, producer.name)[0]!;
+    }
+    const affine = affineOf(node, ctx, map.outAxis);
+    if (affine?.x !== v || (bias !== undefined && !isKnown(bias, ctx))) continue;
+    const keeps = affine.scale.every((s) => s === 1);
+    if (!isHashed(w, ctx) && !(keeps && isScaled(w, ctx))) continue;
+    const { dtype, shape } = ctx.typeOf(w);
+    const factors = [map.outputs, ...shape.slice(1).map(() => 1)];
+    const along = (to: readonly number[], xs: readonly number[]): Value =>
+      builder.constant(tensorOf(dtype, to, xs));
+    const times = (a: Value, to: readonly number[]): Value =>
+      keeps ? a : builder.apply(mul, [a, along(to, affine.scale)], {});
+    const shift = along([map.outputs], affine.shift);
+    const b =
+      bias === undefined
+        ? shift
+        : builder.apply(add, [times(ctx.value(bias), [map.outputs]), shift], {});
+    const ins = [ctx.value(x), times(ctx.value(w), factors), b];
+    return builder.applyAll(producer.op, ins, producer.attrs, producer.name)[0]!;
+  }
+  return null;
+}
+
+/** Whether the value is hashed weights times a constant. */
+function isScaled(v: Value, ctx: RewriteContext): boolean {
+  const producer = ctx.producer(v);
+  if (producer === undefined || !isOp(producer, mul)) return false;
+  const [a, b] = producer.ins as readonly [Value, Value];
+  return isHashed(a, ctx) && ctx.constant(b) !== undefined;
+}
+
+/** Whether the value depends on constants alone. */
+function isKnown(v: Value, ctx: RewriteContext): boolean {
+  if (ctx.constant(v) !== undefined) return true;
+  const producer = ctx.producer(v);
+  return (
+    producer !== undefined && producer.ins.length > 0 && producer.ins.every((u) => isKnown(u, ctx))
+  );
+}
+
+/** Whether the node adds a hashed bias to the result of a layer. */
+function addsHashed(node: Node, bias: Value, map: ChannelMap, ctx: RewriteContext): boolean {
+  if (!isOp(node, add) || !isHashed(bias, ctx)) return false;
+  const last = ctx.typeOf(node.outs[0]!).shape.length - 1;
+  return map.outAxis === last && sameShape(ctx.typeOf(bias).shape, [map.outputs]);
+}
+
+/** Whether the value is part of hashed weights that no factors apply to. */
+function isHashed(v: Value, ctx: RewriteContext): boolean {
+  const producer = ctx.producer(v);
+  if (producer === undefined || producer.ins.length !== 1) return false;
+  if (isOp(producer, hashedWeights)) return ctx.constant(producer.ins[0]!) !== undefined;
+  return producer.op.quant === "same" && isHashed(producer.ins[0]!, ctx);
+}
+
 /** Scaling and shifting of the operand moves into the contraction that reads it, if nothing is padded. */
 function foldAhead(node: Node, ctx: RewriteContext): Value | null {
   const c = contractionOf(node, ctx);
@@ -132,7 +203,7 @@ function foldAhead(node: Node, ctx: RewriteContext): Value | null {
 
 const fold: NodeRule = (node, ctx) => {
   if (node.outs.length !== 1) return null;
-  const v = foldBehind(node, ctx) ?? foldAhead(node, ctx);
+  const v = foldBehind(node, ctx) ?? foldIntoHashed(node, ctx) ?? foldAhead(node, ctx);
   return v === null ? null : [v];
 };
 

@@ -1,8 +1,9 @@
 /** @file Computes ahead what depends on constants alone. */
 
-import type { Node } from "../graph/graph.ts";
+import { isOp, type Node } from "../graph/graph.ts";
 import { evalNode } from "../graph/interpret.ts";
 import { type NodeRule, type RewriteContext, rewrite } from "../graph/rewrite.ts";
+import { hashedWeights } from "../ops/nn/hashed-weights.ts";
 import { byteSize, withType } from "../tensor/tensor.ts";
 import { definePass } from "./pass.ts";
 import { readsStorage } from "./rules.ts";
@@ -20,7 +21,8 @@ const fold: NodeRule = (node, ctx) => {
   const ins = node.ins.map((v) => ctx.constant(v) ?? ctx.builder.constantOf(ctx.value(v)));
   if (ins.length === 0 || ins.some((t) => t === undefined)) return null;
   const tensors = ins.map((t) => t!);
-  if (readsStorage(node, tensors[0]!.type) || !worthStoring(node, ctx)) return null;
+  if (readsStorage(node, tensors[0]!.type) || isOp(node, hashedWeights)) return null;
+  if (!worthStoring(node, ctx)) return null;
   const outs = evalNode(node, tensors, ctx.graph);
   return node.outs.map((v, i) =>
     ctx.builder.constant(withType(outs[i]!, ctx.typeOf(v)), ctx.graph.values.get(v)!.name),
@@ -30,6 +32,6 @@ const fold: NodeRule = (node, ctx) => {
 export const foldConstants = definePass({
   name: "fold-constants",
   doc: `Evaluates nodes whose inputs are all constants. Leaves the reading of compressed weights (casts
-    from half precision, dequantize) and results that would be much larger than their operands.`,
+    from half precision, dequantize, hashed weights) and results that would be much larger than their operands.`,
   run: (graph) => rewrite(graph, fold),
 });

@@ -130,7 +130,7 @@ class Assembly {
   /** The pool's entry of a packed constant. */
   private constant(o: Extract<Operand, { readonly kind: "const" | "made" }>): number {
     if (o.kind === "const") return this.pool.add(o.tensor, o.name, o.storage);
-    return this.pool.add(o.from, o.name, undefined, o);
+    return this.pool.addMade(o.from, o.name, o, o.storage);
   }
 
   private bind(v: Value): void {

@@ -1,10 +1,10 @@
 /** @file The kernel that turns stored weights into f32 once, at load. */
 import { affine, cast, KernelBuilder, mul } from "../kernel/build.ts";
 import type { Kernel } from "../kernel/ir.ts";
-import type { PackedStorage } from "../primitives/storage.ts";
+import type { PackedShort } from "../primitives/storage.ts";
 
 /** Buffers: stored weights, f32 weights; for 8-bit ones then the scales. */
-export function decodeStep(storage: PackedStorage, count: number): Kernel {
+export function decodeStep(storage: PackedShort, count: number): Kernel {
   const k = new KernelBuilder(`decode_${storage.dtype}`);
   const src = k.buffer("src", storage.dtype, count, "const");
   const dst = k.buffer("dst", "f32", count, "out");

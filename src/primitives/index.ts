@@ -18,6 +18,7 @@ import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
 import { convBackwardWeightsF32Depthwise } from "./conv-backward-weights/f32-depthwise.ts";
 import { linearF32Blocks } from "./linear/f32-blocks.ts";
 import { linearF32Gemm } from "./linear/f32-gemm.ts";
+import { linearF32Hashed } from "./linear/f32-hashed.ts";
 import { linearF32Im2row } from "./linear/f32-im2row.ts";
 import { linearI8Gemm } from "./linear/i8-gemm.ts";
 import { lutI8HardSwish } from "./lut/i8-hard-swish.ts";
@@ -56,5 +57,5 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
   reduce_sum: [reduceSumColumns],
   resize: [resizeNhwc],
   matmul: [matmulF32, matmulI8],
-  linear: [linearF32Gemm, linearF32Im2row, linearI8Gemm, linearF32Blocks],
+  linear: [linearF32Gemm, linearF32Im2row, linearI8Gemm, linearF32Blocks, linearF32Hashed],
 };

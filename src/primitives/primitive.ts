@@ -22,12 +22,16 @@ export type Operand =
       readonly tensor: Tensor;
       readonly storage?: PackedStorage;
     }
-  /** A constant of `type` that an init call of `kernel` (buffers: `from`, result) makes when the model is loaded. */
+  /**
+   * A constant of `type` that an init call of `kernel` (buffers: `from`, result) makes when the model is loaded;
+   * `storage` = how `from` may be stored without loss.
+   */
   | {
       readonly kind: "made";
       readonly name: string;
       readonly type: TensorType;
       readonly from: Tensor;
+      readonly storage?: PackedStorage;
       readonly kernel: Kernel;
       readonly args?: readonly number[];
     }

@@ -47,6 +47,7 @@ export function enumerateCandidates(
         node,
         ins: input.ins,
         outs: input.outs,
+        known: input.constants.map((t) => t !== undefined),
         candidates: candidatesOf(node, input, primitives),
         signature: signatureOf(node.op, node.attrs, input),
       };

@@ -1,12 +1,13 @@
 /**
  * @file Values known at compile time: constants, and what is computed from constants alone (weights stored
- * as f16, bf16 or int8 behind a cast or dequantize).
+ * as f16, bf16 or int8 behind a cast or dequantize, hashed weights).
  */
 import { evalTensors } from "../graph/apply.ts";
 import { type Graph, isOp, type Node, type Value } from "../graph/graph.ts";
 import { cast } from "../ops/elementwise/cast.ts";
 import { dequantize } from "../ops/quant/dequantize.ts";
-import type { WeightStorage } from "../primitives/storage.ts";
+import { hashedAfter } from "../primitives/hashed/track.ts";
+import type { ShortStorage, WeightStorage } from "../primitives/storage.ts";
 import type { Tensor, TensorType } from "../tensor/tensor.ts";
 
 export interface KnownValues {
@@ -31,7 +32,10 @@ export function knownValues(graph: Graph): KnownValues {
     const outs = evalTensors(node.op, ins as Tensor[], node.attrs, types);
     node.outs.forEach((v, i) => tensors.set(v, outs[i]!));
     folded.add(node);
-    const kept = storageAfter(node, ins[0]!.type, storage.get(node.ins[0]!));
+    const before = node.ins.map((v) => storage.get(v));
+    const kept =
+      hashedAfter(node, ins as Tensor[], before, types[0]!) ??
+      shortAfter(node, ins[0]!.type, before[0]);
     if (kept !== undefined) storage.set(node.outs[0]!, kept);
   }
   return {
@@ -42,11 +46,11 @@ export function knownValues(graph: Graph): KnownValues {
 }
 
 /** How the result of a node on one known value can be stored: conversions start it, moves keep it. */
-function storageAfter(
+function shortAfter(
   node: Node,
   from: TensorType,
   before: WeightStorage | undefined,
-): WeightStorage | undefined {
+): ShortStorage | undefined {
   if (node.ins.length !== 1) return undefined;
   const { dtype, quant } = from;
   if (isOp(node, cast) && node.attrs.to === "f32" && (dtype === "f16" || dtype === "bf16")) {
@@ -57,6 +61,7 @@ function storageAfter(
     const byRow = quant.axis === null || quant.axis === 0;
     return symmetric && byRow ? { dtype, scale: quant.scale } : undefined;
   }
+  if (before?.dtype === "hashed") return undefined;
   const anyOrder = before?.dtype !== "i8" || before.scale.length === 1;
   return node.op.quant === "same" && anyOrder ? before : undefined;
 }

@@ -11,6 +11,8 @@ export interface NetworkNode {
   readonly node: Node;
   readonly ins: readonly TensorType[];
   readonly outs: readonly TensorType[];
+  /** Which inputs are known at compile time; absent: none. */
+  readonly known?: readonly boolean[];
   /** At least one; the first is the choice where nothing is known of times. */
   readonly candidates: readonly Candidate[];
   /** Identifies what decides the time of a candidate beside its name: operator, types, attributes. */

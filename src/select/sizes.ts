@@ -8,7 +8,7 @@ import { keyOf } from "./costs.ts";
 import type { NetworkNode } from "./network.ts";
 
 export interface CandidateSizes {
-  /** Packed constants and scratch. */
+  /** Constants, packed or as they are, and scratch. */
   readonly memory: number;
   /** WebAssembly of its kernels; what several layers share is counted for each. */
   readonly code: number;
@@ -28,8 +28,10 @@ const moduleOf = (kernels: readonly Kernel[]): Program => ({
   meta: {},
 });
 
-function memoryOf(operand: Operand): number {
+function memoryOf(operand: Operand, { ins, known }: NetworkNode): number {
   switch (operand.kind) {
+    case "in":
+      return known?.[operand.index] === true ? byteSize(ins[operand.index]!) : 0;
     case "const":
       return byteSize(operand.tensor.type);
     case "made":
@@ -49,7 +51,8 @@ export function candidateSizes(): (node: NetworkNode, candidate: Candidate) => C
     const found = known.get(key);
     if (found !== undefined) return found;
     const { steps } = candidate.implement();
-    const memory = steps.flatMap((s) => s.operands).reduce((sum, o) => sum + memoryOf(o), 0);
+    const operands = steps.flatMap((s) => s.operands);
+    const memory = operands.reduce((sum, o) => sum + memoryOf(o, node), 0);
     const kernels = [...new Set(steps.map((s) => s.kernel))];
     const code = kernels.length === 0 ? 0 : emitModule(moduleOf(kernels)).codeBytes;
     known.set(key, { memory, code });

@@ -41,4 +41,4 @@ export {
   type SensitivityOptions,
 } from "./sensitivity.ts";
 export { type StoreWeightsOptions, storeWeights } from "./store-weights.ts";
-export { unpackWeights } from "./unpack-weights.ts";
+export { plainWeights, unpackWeights } from "./unpack-weights.ts";

@@ -2,6 +2,7 @@
 import type { Graph } from "../../graph/graph.ts";
 import { evalNode } from "../../graph/interpret.ts";
 import { rewrite } from "../../graph/rewrite.ts";
+import { expandHashed, runPasses } from "../../passes/index.ts";
 import { readsStorage } from "../../passes/rules.ts";
 
 /** Replaces half-precision and integer constants by the f32 values they are read as. */
@@ -13,3 +14,7 @@ export function unpackWeights(graph: Graph): Graph {
     return [ctx.builder.constant(evalNode(node, [t], graph)[0]!, name)];
   });
 }
+
+/** What integers are made from: all weights as f32 constants, hashed ones too. */
+export const plainWeights = (graph: Graph): Graph =>
+  runPasses(unpackWeights(graph), [expandHashed]);

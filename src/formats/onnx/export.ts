@@ -9,9 +9,11 @@ import type { TensorType } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
 import { ExportContext, type ExportEntry, Names, quantized } from "./export/context.ts";
 import { elementwiseExports } from "./export/elementwise.ts";
+import { hashedExports, hashedFunctions } from "./export/hashed.ts";
 import { moveExports } from "./export/move.ts";
 import { nnExports } from "./export/nn.ts";
 import { OnnxWriter } from "./export/writer.ts";
+import { TERSOR_DOMAIN } from "./hashed.ts";
 import { MODEL, type ModelProto, type ValueInfoProto } from "./proto.ts";
 import { DATA_TYPE } from "./tensors.ts";
 import { type Draft, encodeMessage } from "./wire.ts";
@@ -30,6 +32,7 @@ const ENTRIES: Readonly<Record<string, ExportEntry<Attrs>>> = {
   ...elementwiseExports,
   ...moveExports,
   ...nnExports,
+  ...hashedExports,
 } as Readonly<Record<string, ExportEntry<Attrs>>>;
 
 /** Encodes the graph as an ONNX model. Equal graphs give equal bytes. Throws E_UNSUPPORTED naming the node. */
@@ -46,7 +49,10 @@ export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8
   const { node, initializer, sparseInitializer } = w.finish(chosen, options.sparse === "auto");
   return encodeMessage(MODEL, {
     irVersion: IR_VERSION,
-    opsetImport: [{ domain: "", version: OPSET }],
+    opsetImport: [
+      { domain: "", version: OPSET },
+      ...(w.calls ? [{ domain: TERSOR_DOMAIN, version: 1 }] : []),
+    ],
     producerName: options.producer ?? "tersor",
     graph: {
       name: simple.name,
@@ -56,6 +62,7 @@ export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8
       input: simple.inputs.map((v) => valueInfo(simple.values.get(v)!.name, typeOf(simple, v))),
       output: simple.outputs.map((v, i) => valueInfo(simple.outputNames[i]!, typeOf(simple, v))),
     },
+    functions: w.calls ? hashedFunctions() : [],
     ...metaFields(simple),
   });
 }

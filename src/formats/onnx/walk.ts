@@ -5,6 +5,7 @@ import { checkLimit, LIMITS } from "../limits.ts";
 import { Attributes, malformed, NeedsConstant, OpContext } from "./context.ts";
 import { importControl, isControl } from "./control.ts";
 import type { Emitter } from "./emit.ts";
+import { TERSOR_DOMAIN } from "./hashed.ts";
 import { ImportError } from "./import-error.ts";
 import { IMPORTERS } from "./ops/index.ts";
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto } from "./proto.ts";
@@ -75,8 +76,12 @@ export class Walker {
   private node(node: NodeProto, scope: Scope): readonly Value[] | typeof FAILED {
     const label = labelOf(node);
     const domain = node.domain === "ai.onnx" ? "" : node.domain;
-    const fn = this.functions.get(functionKey(domain, node.opType, node.overload));
     const importer = IMPORTERS[domain === "" ? node.opType : `${domain}.${node.opType}`];
+    // Functions that tersor wrote are taken as its operators.
+    const own = domain === TERSOR_DOMAIN && importer !== undefined;
+    const fn = own
+      ? undefined
+      : this.functions.get(functionKey(domain, node.opType, node.overload));
     if (fn === undefined && importer === undefined && !isControl(node)) {
       const op = domain === "" ? node.opType : `${domain}.${node.opType}`;
       const nodes = this.missing.get(op);

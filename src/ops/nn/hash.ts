@@ -2,8 +2,19 @@
  * @file The two hashes of HashedNets (Chen et al., arXiv:1504.04788): which of K weights stands at a place of the
  * virtual matrix, and with which sign. Computed wherever they are needed, stored nowhere.
  */
-import { and, binary, cast, i32, i64, type KernelBuilder, mul, xor } from "../../kernel/build.ts";
-import type { Expr } from "../../kernel/ir.ts";
+import {
+  and,
+  binary,
+  cast,
+  i32,
+  i64,
+  type KernelBuilder,
+  mul,
+  shl,
+  sub,
+  xor,
+} from "../../kernel/build.ts";
+import type { Buffer, Expr } from "../../kernel/ir.ts";
 
 const SIGN = 0x9e3779b9;
 
@@ -33,13 +44,40 @@ function mixed(k: KernelBuilder, x: Expr): Expr {
   return k.let("h", xor(h, binary("shr_u", h, 16)));
 }
 
+/** What decides the hashes, as a kernel knows it. */
+export interface HashTerms {
+  /** Of the places and of the signs: i32. */
+  readonly place: Expr;
+  readonly sign: Expr;
+  /** Number of weights: i64. */
+  readonly count: Expr;
+}
+
+/** The seeds mixed, as i32: what is xored to i before it is mixed. */
+export const mixedSeeds = (seed: number): { readonly place: number; readonly sign: number } => ({
+  place: mix32(seed) | 0,
+  sign: mix32(seed ^ SIGN) | 0,
+});
+
+/** Hashes of a seed and a count known when the kernel is built. */
+export function fixedHash(seed: number, count: number): HashTerms {
+  const { place, sign } = mixedSeeds(seed);
+  return { place: i32(place), sign: i32(sign), count: i64(BigInt(count)) };
+}
+
 /** hashPlace in a kernel. */
-export function emitPlace(k: KernelBuilder, i: Expr, seed: number, count: number): Expr {
-  const h = mixed(k, xor(i, i32(mix32(seed) | 0)));
-  const wide = mul(cast("i64", "extend_u", h), i64(BigInt(count)));
+export function emitPlace(k: KernelBuilder, i: Expr, { place, count }: HashTerms): Expr {
+  const wide = mul(cast("i64", "extend_u", mixed(k, xor(i, place))), count);
   return k.let("place", cast("i32", "wrap", binary("shr_u", wide, i64(32n))));
 }
 
-/** Whether hashSign is -1, in a kernel. */
-export const emitNegative = (k: KernelBuilder, i: Expr, seed: number): Expr =>
-  and(mixed(k, xor(i, i32(mix32(seed ^ SIGN) | 0))), 1);
+/** The value with hashSign of element i, in a kernel: a product, since branches would be guessed wrongly. */
+export function emitSigned(k: KernelBuilder, value: Expr, i: Expr, { sign }: HashTerms): Expr {
+  const negative = and(mixed(k, xor(i, sign)), 1);
+  return mul(value, cast(value.type, "convert_s", sub(1, shl(negative, 1))));
+}
+
+/** Element i of the virtual tensor: the weight at its place with its sign. */
+export function emitVirtual(k: KernelBuilder, weights: Buffer, i: Expr, hash: HashTerms): Expr {
+  return emitSigned(k, k.load(weights, emitPlace(k, i, hash)), i, hash);
+}

@@ -3,7 +3,7 @@
  * its adjoint: w[k] = sum over i with place(i) = k of sign(i) * v[i], in the order of i.
  */
 import { defineOp } from "../../graph/op.ts";
-import { add, KernelBuilder, select, unary } from "../../kernel/build.ts";
+import { add, KernelBuilder } from "../../kernel/build.ts";
 import {
   elementCount,
   numberReader,
@@ -19,7 +19,7 @@ import { mul } from "../elementwise/mul.ts";
 import { declare } from "../lowering.ts";
 import { gather } from "../shape/gather.ts";
 import { checkCount } from "./access.ts";
-import { emitNegative, emitPlace, hashPlace, hashSign } from "./hash.ts";
+import { emitPlace, emitSigned, emitVirtual, fixedHash, hashPlace, hashSign } from "./hash.ts";
 import { f32t, typed } from "./samples.ts";
 
 export interface HashedWeightsAttrs {
@@ -74,10 +74,9 @@ export const hashedWeights = defineOp<HashedWeightsAttrs>({
   lower([w], { seed }, [type]) {
     const k = new KernelBuilder("hashed_weights");
     const { ins, outs } = declare(k, [w!], [type!]);
-    const count = elementCount(w!.shape);
+    const hash = fixedHash(seed, elementCount(w!.shape));
     k.forParallel("i", 0, elementCount(type!.shape), (i) => {
-      const value = k.let("w", k.load(ins[0]!, emitPlace(k, i, seed, count)));
-      k.store(outs[0]!, i, select(emitNegative(k, i, seed), unary("neg", value), value));
+      k.store(outs[0]!, i, emitVirtual(k, ins[0]!, i, hash));
     });
     return k.build();
   },
@@ -121,11 +120,11 @@ export const hashedGradient = defineOp<HashedGradientAttrs>({
   lower([ct], { count, seed }, [type]) {
     const k = new KernelBuilder("hashed_gradient");
     const { ins, outs } = declare(k, [ct!], [type!]);
+    const hash = fixedHash(seed, count);
     k.fill(outs[0]!, 0, 0, count);
     k.for("i", 0, elementCount(ct!.shape), (i) => {
-      const value = k.let("v", k.load(ins[0]!, i));
-      const at = emitPlace(k, i, seed, count);
-      const signed = select(emitNegative(k, i, seed), unary("neg", value), value);
+      const at = emitPlace(k, i, hash);
+      const signed = emitSigned(k, k.load(ins[0]!, i), i, hash);
       k.store(outs[0]!, at, add(k.load(outs[0]!, at), signed));
     });
     return k.build();

@@ -71,7 +71,12 @@ export const convF32Depthwise = definePrimitive({
       const channels = Array.from({ length: g.c }, (_, c) => c);
       const stored =
         storage[1] &&
-        packedStorage(storage[1], taps.data.length, g.c, (scale) => channels.map(scale));
+        packedStorage(storage[1], {
+          pack: packTaps,
+          block: taps.data.length,
+          width: g.c,
+          order: (scale) => channels.map(scale),
+        });
       return { kind: "const", name: "weights", tensor: taps, ...(stored && { storage: stored }) };
     };
     const channelsLast = (tile: DepthwiseTile) => {

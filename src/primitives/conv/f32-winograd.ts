@@ -25,7 +25,8 @@ export const convF32Winograd = definePrimitive({
     if (x?.dtype !== "f32" || w?.dtype !== "f32" || weights === undefined) return [];
     if (bias !== undefined && constants[2] === undefined) return [];
     // Weights are transformed from f32 when the model is loaded.
-    if (storage[1] !== undefined) return [];
+    const stored = storage[1];
+    if (stored !== undefined && stored.dtype !== "hashed") return [];
     const geometry = convGeometry(x, w.shape.slice(1, -1), outs[0]!, attrs, attrs.groups);
     if (geometry === null || !suits(geometry)) return [];
     if (attrs.act !== undefined && SCALARS[attrs.act.fn] === undefined) return [];
@@ -33,7 +34,8 @@ export const convF32Winograd = definePrimitive({
     return [F4, F2].flatMap((t): Candidate[] => {
       const bands = planBands(geometry, t, caps);
       if (residual !== null && geometry.n % bands.tile.lanes !== 0) return [];
-      const spec = { geometry, weights, bias: constants[2], residual, act: attrs.act, caps };
+      const rest = { bias: constants[2], residual, act: attrs.act, caps };
+      const spec = { geometry, weights, weightStorage: stored, ...rest };
       const bytes = operandBytes({ ins: ins.filter((_, i) => i !== 1), outs });
       const work = {
         macs: winogradMacs(geometry, bands),

@@ -138,10 +138,18 @@ export const isInvolved = (act: Activation | undefined): boolean =>
 const finishesLater = ({ act }: F32Gemm, loops: Loops): boolean =>
   loops.tile.mr > 1 && isInvolved(act);
 
-function storageOf(storage: WeightStorage, g: ConvGeometry, loops: Loops): PackedStorage {
+function storageOf(
+  storage: WeightStorage,
+  g: ConvGeometry,
+  loops: Loops,
+): PackedStorage | undefined {
   const width = panelWidth(loops.tile);
-  const block = loops.runs * loops.runLength * width;
-  return packedStorage(storage, block, width, (scale) => perChannel(scale, g, loops, 1));
+  return packedStorage(storage, {
+    pack: (w) => packWeights(w, g, loops),
+    block: loops.runs * loops.runLength * width,
+    width,
+    order: (scale) => perChannel(scale, g, loops, 1),
+  });
 }
 
 /** `most`: rows of the tallest tile among the forms, which share their buffers. */

@@ -17,6 +17,7 @@ import { forValidLanes } from "../gemm/loops.ts";
 import { addProducts, openSums, vectorType } from "../gemm/micro.ts";
 import { unfusedTile } from "../gemm/tile.ts";
 import type { Operand, Step } from "../primitive.ts";
+import { packedStorage, type WeightStorage } from "../storage.ts";
 import { type Bands, packTaps, TAPS, weightKernel } from "./f32-plan.ts";
 import { applyMatrix, type Matrix } from "./linear.ts";
 
@@ -24,6 +25,8 @@ import { applyMatrix, type Matrix } from "./linear.ts";
 export interface F32Winograd {
   readonly geometry: ConvGeometry;
   readonly weights: Tensor;
+  /** How the model stores the weights, when smaller than f32. */
+  readonly weightStorage?: WeightStorage | undefined;
   readonly bias: Tensor | undefined;
   /** Input position of the residual, or null. */
   readonly residual: number | null;
@@ -40,6 +43,12 @@ export function f32WinogradStep(spec: F32Winograd, b: Bands): Step {
   );
   const builder = new WinogradKernel(spec, b, b.tile);
   const made = weightKernel(g, b);
+  const stored =
+    spec.weightStorage &&
+    packedStorage(spec.weightStorage, {
+      pack: (w) => packTaps(w, g, b),
+      ...{ block: TAPS * TAPS * g.c * width, width, order: () => [] },
+    });
   const operands: Operand[] = [
     { kind: "in", index: 0 },
     {
@@ -48,6 +57,7 @@ export function f32WinogradStep(spec: F32Winograd, b: Bands): Step {
       type: tensorType("f32", [made.buffers[1]!.size]),
       from: packTaps(spec.weights, g, b),
       kernel: made,
+      ...(stored && { storage: stored }),
     },
     { kind: "const", name: "bias", tensor: tensorOf("f32", [biases.length], biases) },
     { kind: "out", index: 0 },

@@ -1,6 +1,7 @@
 /** @file Collects nodes and initialisers of an ONNX graph; names are settled when it is finished. */
 import { type DType, isBig } from "../../../tensor/dtype.ts";
 import { scalarOf, type Tensor, tensorOf } from "../../../tensor/tensor.ts";
+import { TERSOR_DOMAIN } from "../hashed.ts";
 import {
   ATTRIBUTE,
   type AttributeProto,
@@ -33,6 +34,7 @@ export type AttributeMap = Readonly<Record<string, AttributeValue>>;
 
 interface DraftNode {
   readonly opType: string;
+  readonly domain: string;
   readonly input: readonly string[];
   readonly output: readonly string[];
   readonly attributes: AttributeMap;
@@ -59,8 +61,21 @@ export class OnnxWriter {
     results: number,
   ): readonly string[] {
     const output = Array.from({ length: results }, () => this.fresh());
-    this.nodes.push({ opType, input, output, attributes, layer: this.layer });
+    this.nodes.push({ opType, domain: "", input, output, attributes, layer: this.layer });
     return output;
+  }
+
+  /** Calls a function of tersor's domain; returns the name of its result. */
+  call(name: string, input: readonly string[], attributes: AttributeMap): string {
+    const output = this.fresh();
+    const node = { opType: name, input, output: [output], attributes, layer: this.layer };
+    this.nodes.push({ ...node, domain: TERSOR_DOMAIN });
+    return output;
+  }
+
+  /** Whether any node calls a function. */
+  get calls(): boolean {
+    return this.nodes.some((n) => n.domain !== "");
   }
 
   emit(opType: string, input: readonly string[], attributes: AttributeMap = {}): string {
@@ -136,6 +151,7 @@ export class OnnxWriter {
     return {
       node: this.nodes.map((n) => ({
         opType: n.opType,
+        domain: n.domain,
         name: unique(n.layer || n.opType),
         input: n.input.map(resolve),
         output: n.output.map(resolve),
