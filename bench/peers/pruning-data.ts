@@ -1,8 +1,8 @@
 /**
- * @file Writes decoded CIFAR-10 pictures for torch_pruning.py, so that both tools learn from the same pixels:
+ * @file Writes decoded CIFAR-10 pictures for pruning_torch.py, so that both tools learn from the same pixels:
  *
  *   node bench/peers/pruning-data.ts DATA FOLDER
- *   python bench/peers/torch_pruning.py MODEL.onnx FOLDER --epochs 4 --seeds 1,2,3
+ *   python bench/peers/pruning_torch.py MODEL.onnx FOLDER --epochs 4 --seeds 1,2,3
  *   tersor prune MODEL.onnx --method l1 --target macs=50% --round-to 4 --config bench/experiments/prune-cifar10.config.ts
  *     --finetune epochs=4,rate=0.05,schedule=cosine --seed 1 --engine native --out FOLDER
  */

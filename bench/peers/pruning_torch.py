@@ -2,12 +2,13 @@
 pruning-data.ts: the same weights, pixels, batch size, rates and number of epochs. Prints JSON lines.
 
     pip install torch torch-pruning onnx numpy
-    python torch_pruning.py MODEL.onnx FOLDER [--macs 0.5] [--epochs 4] [--rate 0.05] [--seeds 1,2,3]
+    python pruning_torch.py MODEL.onnx FOLDER [--macs 0.5] [--epochs 4] [--rate 0.05] [--seeds 1,2,3]
 
 FOLDER: what pruning-data.ts wrote.
 """
 import argparse
 import copy
+import importlib.metadata
 import json
 import math
 import os
@@ -111,7 +112,7 @@ def main():
     args = parser.parse_args()
     images, labels = pictures(args.folder, "train")
     test = pictures(args.folder, "test")
-    print(json.dumps({"torch": torch.__version__, "torch_pruning": tp.__version__, **vars(args),
+    print(json.dumps({"torch": torch.__version__, "torch_pruning": importlib.metadata.version("torch-pruning"), **vars(args),
                       "model": os.path.basename(args.model), "folder": None,
                       "accuracy": round(accuracy(loaded(args.model), *test), 2)}), flush=True)
     per_epoch = len(images) // BATCH
