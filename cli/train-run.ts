@@ -142,7 +142,8 @@ class Run {
     const model = quantize ? await withQuantisers(float, plain, input, quantize) : float;
     const train = trainBatches(sets.train, settings, input);
     try {
-      this.setup = setUp(settings, model, input, train.batchesPerEpoch);
+      const batches = { source: train, goesOn: start !== null };
+      this.setup = await setUp(settings, model, input, batches);
       this.identity = identityOf(settings, this.setup, sets);
       if (start !== null) checkSameRun(start, this.identity);
       if (start?.checkpoint.finished === true) {
@@ -244,6 +245,7 @@ class Run {
             target.open(compile(graph, { caps: target.caps }).program, settings.threads),
         }),
         every: Math.max(1, Math.round((evaluate.every ?? 1) * perEpoch)),
+        from: setup.settled,
         ...earlyStopping,
       },
     };
