@@ -36,6 +36,9 @@ test("amounts and methods that cannot be are refused with the next step", () => 
   assert.throws(() => amountOf({ target: "macs=many" }, graph), /is no target/);
   assert.throws(() => amountOf({ ratio: 0.5, target: "macs=50%" }, graph), /two ways/);
   assert.throws(() => methodOf("fisher"), /training data/);
+  assert.throws(() => methodOf("snip"), /snip takes gradients .* training data/);
+  assert.throws(() => methodOf("movement-layer"), /found by training/);
+  assert.throws(() => methodOf("zeros"), /no method 'zeros'/);
   assert.throws(() => methodOf("l3"), /no method 'l3'/);
   assert.deepEqual(methodOf("nm=2:4"), { kind: "nm", n: 2, m: 4 });
 });

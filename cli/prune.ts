@@ -62,8 +62,8 @@ export const pruneCommand = (): Command =>
 
 /** Flags that are of use with data only. */
 const NEED_DATA = [
-  ...["evalData", "finetune", "rounds", "gradual", "sensitivity", "ratios", "scratch", "thinner"],
-  ...["int8", "engine", "threads"],
+  ...["evalData", "finetune", "rounds", "gradual", "srste", "regrow", "sensitivity", "ratios"],
+  ...["scratch", "thinner", "int8", "engine", "threads"],
 ] as const;
 
 async function prune(path: string, flags: PruneFlags): Promise<void> {

@@ -17,7 +17,8 @@ import { type FirstBatches, firstSnipMasks } from "./train-snip.ts";
 /** How single weights become 0. */
 export type SparsityMethod =
   | WeightMethod
-  | { readonly kind: "snip" | "movement"; readonly scope: "global" | "layer" }
+  | { readonly kind: "snip"; readonly scope: "global" | "layer" }
+  | { readonly kind: "movement"; readonly scope: "global" | "layer" }
   /** What is 0 stays 0. */
   | { readonly kind: "zeros" };
 
@@ -29,8 +30,8 @@ export function sparsityMethod(text: string): SparsityMethod | null {
   if (text === "zeros") return { kind: "zeros" };
   const scored = /^(snip|movement)(-layer)?$/.exec(text);
   if (scored !== null) {
-    const kind = scored[1] === "snip" ? "snip" : "movement";
-    return { kind, scope: scored[2] === undefined ? "global" : "layer" };
+    const scope = scored[2] === undefined ? "global" : "layer";
+    return scored[1] === "snip" ? { kind: "snip", scope } : { kind: "movement", scope };
   }
   const method = pruneMethod(text);
   return method === null || method.kind === "channels" ? null : method;
@@ -115,8 +116,8 @@ function regrowOf(
   };
 }
 
-/** 1 where a weight is not 0. */
-const nonZero = ({ name, tensor }: LayerWeights) =>
+/** The mask of a layer that keeps what is not 0. */
+export const nonZero = ({ name, tensor }: LayerWeights) =>
   [name, Uint8Array.from(tensor.data as Float32Array, (w) => (w === 0 ? 0 : 1))] as const;
 
 /** null: all weights are trained. `trains`: which parameters learn; null: all. `first`: null where the run goes on. */
