@@ -158,6 +158,9 @@ suite("tersor prune with data", { concurrency: 1 }, () => {
     const all = weights.reduce((n, t) => n + t.data.length, 0);
     const gone = weights.reduce((n, t) => n + [...t.data].filter((x) => Number(x) === 0).length, 0);
     assert.ok(Math.abs(gone / all - 0.8) < 0.001, `${gone} of ${all}`);
+    const without = statSync(join(whole.at, "model-sparse.onnx")).size;
+    const { raw } = whole.report.stored[1]!;
+    assert.ok(raw[1] === without && without < 0.6 * raw[0], `${raw}`);
     assert.ok(whole.variant("fine-tuned").gzipBytes < 0.5 * whole.variant("original").gzipBytes);
 
     const args = [

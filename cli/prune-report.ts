@@ -18,7 +18,8 @@ import { plural } from "./format.ts";
 import { machineInfo, measure, timeFor } from "./measure.ts";
 import type { Job, Round } from "./prune-run.ts";
 import type { JudgedGroups } from "./prune-sensitivity.ts";
-import { layerTable, variantTable } from "./prune-table.ts";
+import { layerTable, storedTable, variantTable } from "./prune-table.ts";
+import { onnxFiles, storedBytes, storedPairs } from "./stored-bytes.ts";
 
 /** A model of the report. */
 export interface Made {
@@ -57,14 +58,15 @@ export async function writePruneReport(
   io.object({ ...report, written: files });
   io.print(layerTable(report.layers, io.width));
   io.print(variantTable(report, io.width));
+  io.print(storedTable(report.stored, io.width));
   for (const note of report.notes) io.note(`note: ${note}`);
   for (const file of files) io.print(`wrote ${file}`);
   io.print(`next: open ${join(out, "report.html")}`);
 }
 
-function filesOf({ predict }: Job, folder: string, graph: Graph): string[] {
+function filesOf({ predict, method }: Job, folder: string, graph: Graph): string[] {
   const clean = cleanGraph(graph);
-  const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(clean)]]);
+  const files = onnxFiles(clean, method.kind !== "channels");
   const { program } = compile(clean, predict);
   for (const [name, content] of writeArtefact(program).files) files.set(name, content);
   return writeFiles(folder, files);
@@ -149,7 +151,9 @@ async function reportOf(
   const { base } = settings;
   const times = await timesOf(job, made);
   const { cpu, cores, os, node } = machineInfo();
-  const layers = prunedLayers(cleanGraph(original), cleanGraph(result.graph));
+  const ends = [cleanGraph(original), cleanGraph(result.graph)] as const;
+  const layers = prunedLayers(...ends);
+  const [before, after] = ends.map((g) => storedBytes(g, compile(g, job.predict).program));
   const count = (data.sets.evaluation ?? data.sets.train).count;
   return {
     ...{ model: basename(path), tersor: VERSION, command: process.argv.slice(2) },
@@ -168,6 +172,7 @@ async function reportOf(
       tuned: tuned ?? made.find((m) => m.name === "fine-tuned")?.value ?? null,
     })),
     layers,
+    stored: storedPairs(before!, after!),
     sensitivity:
       sensitivity === null
         ? null

@@ -1,6 +1,6 @@
 /** @file What `tersor prune` says of layers and models, as tables. */
 import type { PrunedLayer } from "../src/compress/prune/index.ts";
-import type { PruneReport } from "../src/report/pruning-types.ts";
+import type { PruneReport, StoredPair } from "../src/report/pruning-types.ts";
 import { bytes, count, ms, number, pair, table } from "./format.ts";
 
 const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
@@ -30,4 +30,10 @@ export function variantTable({ variants, metric }: PruneReport, width: number): 
     v.measured === null ? "" : ms(v.measured.p50Ms),
   ]);
   return table([head, ...rows], { width, right: [1, 2, 3, 4, 5, 6] });
+}
+
+/** What the original and the result take on disk. */
+export function storedTable(stored: readonly StoredPair[], width: number): string {
+  const rows = stored.map((s) => [s.what, pair(s.raw, bytes), pair(s.gzip, bytes)]);
+  return table([["on disk", "bytes", "gzip"], ...rows], { width, right: [1, 2] });
 }

@@ -28,6 +28,14 @@ export interface PruneVariant {
   readonly epochs: number | null;
 }
 
+/** One form of a model on disk, of the original and of the result, in bytes. */
+export interface StoredPair {
+  readonly what: "ONNX" | "ONNX without zeros" | "WebAssembly";
+  readonly raw: readonly [before: number, after: number];
+  /** After gzip -9. */
+  readonly gzip: readonly [before: number, after: number];
+}
+
 /** One round of pruning and training. */
 export interface PruneRoundRow {
   readonly round: number;
@@ -66,6 +74,7 @@ export interface PruneReport {
   readonly result: string;
   readonly rounds: readonly PruneRoundRow[];
   readonly layers: readonly PrunedLayer[];
+  readonly stored: readonly StoredPair[];
   readonly sensitivity:
     | (Sensitivity & {
         /** Training examples that it was evaluated on. */

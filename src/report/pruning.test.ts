@@ -47,6 +47,7 @@ function sample(groups: number): PruneReport {
         zeros: [0, 0],
       },
     ],
+    stored: [{ what: "ONNX without zeros", raw: [4e6, 1e6], gzip: [3e6, 6e5] }],
     sensitivity: {
       ...{ base: 90, better: "high", rows: 50, chosen: { layer0: 0.5 } },
       curves: names.map((group, i) => ({ group, count: 20, points: points(i) })),
@@ -63,6 +64,7 @@ test("the page says what changed, at what price", () => {
     /accuracy 90\.00 % became 89\.50 %\. Measured: 3\.00 ms became 1\.50 ms \(2\.00 times/,
   );
   assert.match(page, /<td>8 → 4<\/td>/);
+  assert.match(page, /On disk[\s\S]*ONNX without zeros<\/th><td>4[.\d]* MB<[\s\S]*25\.0 %/);
   assert.match(page, /layer0: lost 50\.0 %/);
   assert.deepEqual(unclosed(page), []);
   assert.doesNotMatch(page, /https?:|<script|<link|<img|@import|url\(|\son\w+=|\sstyle="/i);

@@ -24,6 +24,7 @@ ${report.notes.length === 0 ? NOTHING : html`<ul>${report.notes.map((n) => html`
 <section><h2>Models</h2>${variants(report)}</section>
 ${rounds(report)}
 <section><h2>Layers</h2>${layers(report)}</section>
+<section><h2>On disk</h2>${stored(report)}</section>
 ${sensitivitySection(report, TITLES[report.metric])}
 ${method(report)}
 </main>`;
@@ -99,6 +100,20 @@ function layers({ layers: all }: PruneReport): Html {
   return scrolling(
     "Layers",
     html`<table class="wide"><thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th><th scope="col">Channels</th><th scope="col">MACs</th><th scope="col">Weights, bytes</th><th scope="col">Zeros, %</th></tr></thead><tbody>${rows}</tbody></table>`,
+  );
+}
+
+function stored({ stored: all }: PruneReport): Html {
+  const less = ([before, after]: readonly [number, number]): Html =>
+    html`<td>${bytes(before)}</td><td>${bytes(after)}<span class="range">${share(after, before)}</span></td>`;
+  const rows = all.map(
+    (s) =>
+      html`<tr><th class="name" scope="row">${s.what}</th>${less(s.raw)}${less(s.gzip)}</tr>\n`,
+  );
+  const head = ["Original", "Result", "Original, gzip", "Result, gzip"];
+  return scrolling(
+    "On disk",
+    html`<table><thead><tr><th class="name" scope="col">File</th>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows}</tbody></table>`,
   );
 }
 
