@@ -122,6 +122,11 @@ suite("tersor prune with data", { concurrency: 1 }, () => {
       ],
     );
     const conv2 = report.layers.find((l) => l.name === "conv2")!;
+    const { predictedMs, measuredMs } = conv2.times!;
+    assert.ok(predictedMs[1] < predictedMs[0] && measuredMs.every((ms) => ms > 0));
+    const whole = report.layers.reduce((n, l) => n + l.times!.predictedMs[1], 0);
+    const { rest } = report;
+    assert.ok(Math.abs(whole + rest.predictedMs[1] - tuned!.predictedMs) < 1e-9);
     assert.equal(chosen["conv2"], 1 - conv2.channels![1] / 12);
     const page = readFileSync(join(at, "report.html"), "utf8");
     assert.match(page, /Sensitivity[\s\S]*<svg[\s\S]*conv2/);

@@ -1,7 +1,7 @@
 /** @file What `tersor prune` with data writes: models, artefacts, report.json and report.html. */
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { channelGroups, prunableGroups, prunedLayers } from "../src/compress/prune/index.ts";
+import { channelGroups, prunableGroups } from "../src/compress/prune/index.ts";
 import { randomFeed } from "../src/feeds.ts";
 import { constantBytes, macsOf } from "../src/graph/count.ts";
 import { type Graph, isOp, typeOf } from "../src/graph/graph.ts";
@@ -16,6 +16,7 @@ import { ENGINES } from "./bench-engines.ts";
 import { writeFiles } from "./files.ts";
 import { plural } from "./format.ts";
 import { machineInfo, measure, timeFor } from "./measure.ts";
+import { timedLayers } from "./prune-layers.ts";
 import type { Job, Round } from "./prune-run.ts";
 import type { JudgedGroups } from "./prune-sensitivity.ts";
 import { layerTable, storedTable, variantTable } from "./prune-table.ts";
@@ -56,7 +57,7 @@ export async function writePruneReport(
   ]);
   files.push(...writeFiles(out, pages));
   io.object({ ...report, written: files });
-  io.print(layerTable(report.layers, io.width));
+  io.print(layerTable(report.layers, io.width, report.rest));
   io.print(variantTable(report, io.width));
   io.print(storedTable(report.stored, io.width));
   for (const note of report.notes) io.note(`note: ${note}`);
@@ -152,7 +153,8 @@ async function reportOf(
   const times = await timesOf(job, made);
   const { cpu, cores, os, node } = machineInfo();
   const ends = [cleanGraph(original), cleanGraph(result.graph)] as const;
-  const layers = prunedLayers(...ends);
+  job.io.progress("measuring layers");
+  const { layers, rest } = await timedLayers(ends, job.predict, flags.seconds ?? 1);
   const [before, after] = ends.map((g) => storedBytes(g, compile(g, job.predict).program));
   const count = (data.sets.evaluation ?? data.sets.train).count;
   return {
@@ -171,7 +173,7 @@ async function reportOf(
       ...{ round, removed, macs: macsOf(cleanGraph(graph)), pruned },
       tuned: tuned ?? made.find((m) => m.name === "fine-tuned")?.value ?? null,
     })),
-    layers,
+    ...{ layers, rest },
     stored: storedPairs(before!, after!),
     sensitivity:
       sensitivity === null

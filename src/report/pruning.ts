@@ -2,7 +2,7 @@
 import { asGiven, bytes, duration, fixed, range, short } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { page } from "./page.ts";
-import type { PruneReport, PruneVariant } from "./pruning-types.ts";
+import type { PruneReport, PruneVariant, TimesPair } from "./pruning-types.ts";
 import { SENSITIVITY_STYLE, sensitivitySection } from "./sensitivity.ts";
 
 const TITLES = {
@@ -92,14 +92,20 @@ function rounds(report: PruneReport): Html {
 const pair = ([before, after]: readonly [number, number], write: (x: number) => string): Html =>
   before === after ? html`${write(before)}` : html`${write(before)} → ${write(after)}`;
 
-function layers({ layers: all }: PruneReport): Html {
+function layers({ layers: all, rest }: PruneReport): Html {
+  const timed = (times: TimesPair | null): Html =>
+    times === null
+      ? html`<td>–</td><td>–</td>`
+      : html`<td>${pair(times.predictedMs, duration)}</td><td>${pair(times.measuredMs, duration)}</td>`;
   const rows = all.map(
     (l) =>
-      html`<tr><th class="name" scope="row">${cutName(l.name || l.op)}</th><td class="code">${l.op}</td><td>${l.channels === null ? html`` : pair(l.channels, fixed)}</td><td>${pair(l.macs, fixed)}</td><td>${pair(l.bytes, fixed)}</td><td>${pair(l.zeros, (x) => fixed(100 * x, 1))}</td></tr>\n`,
+      html`<tr><th class="name" scope="row">${cutName(l.name || l.op)}</th><td class="code">${l.op}</td><td>${l.channels === null ? html`` : pair(l.channels, fixed)}</td><td>${pair(l.macs, fixed)}</td><td>${pair(l.bytes, fixed)}</td><td>${pair(l.zeros, (x) => fixed(100 * x, 1))}</td>${timed(l.times)}</tr>\n`,
   );
+  const head = ["Channels", "MACs", "Weights, bytes", "Zeros, %", "Predicted", "Measured"];
   return scrolling(
     "Layers",
-    html`<table class="wide"><thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th><th scope="col">Channels</th><th scope="col">MACs</th><th scope="col">Weights, bytes</th><th scope="col">Zeros, %</th></tr></thead><tbody>${rows}</tbody></table>`,
+    html`<table class="wide"><caption>Times of layers in their place in the network, of the original and of the result: predicted by the cost model, and measured, the median.</caption>
+<thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows}</tbody><tfoot><tr><th class="name" scope="row">All else</th><td></td><td></td><td></td><td></td><td></td>${timed(rest)}</tr></tfoot></table>`,
   );
 }
 
