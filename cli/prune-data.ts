@@ -18,7 +18,7 @@ import type { BatchSource } from "../src/train/batches.ts";
 import { type ExampleSet, subset } from "../src/train/data/sets.ts";
 import { evaluator } from "../src/train/evaluate.ts";
 import { reestimateBatchNorm } from "../src/train/reestimate.ts";
-import { withBatch } from "../src/train/with-batch.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { makeRng } from "../src/util/rng.ts";
 import type { Io } from "./io.ts";
@@ -273,9 +273,6 @@ class Data implements PruneData {
     return quantizeGraph(float, stats, { observer: { kind: "mse" } });
   }
 }
-
-/** The rows of an input. */
-export const rowsOf = (graph: Graph): number => typeOf(graph, graph.inputs[0]!).shape[0] ?? 1;
 
 /** A batch as tensors of another number of rows; what is left over is dropped. */
 function inRows(data: Float32Array, batch: number, type: TensorType): Tensor[] {

@@ -16,12 +16,12 @@ import { type CompileModelOptions, trainableGraph } from "../src/pipeline.ts";
 import { WASM } from "../src/primitives/capabilities.ts";
 import { type PruneAmount, targetOf } from "../src/prune.ts";
 import { freshWeights } from "../src/train/student/fresh-weights.ts";
-import { withBatch } from "../src/train/with-batch.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { type Io, makeIo } from "./io.ts";
 import { openForCommand } from "./options.ts";
 import { checkFlags } from "./prune-checks.ts";
-import { openPruneData, type PruneData, rowsOf } from "./prune-data.ts";
+import { openPruneData, type PruneData } from "./prune-data.ts";
 import {
   type AnyMethod,
   amountOf,

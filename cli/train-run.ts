@@ -114,6 +114,8 @@ class Run {
   private readonly signal: AbortSignal;
   private readonly folder: RunFolder;
   private setup!: Setup;
+  /** Of the model that is written. */
+  private rows = 1;
   private identity!: RunIdentity;
   private log!: TrainLog;
   private evaluated: string | null = null;
@@ -135,7 +137,8 @@ class Run {
     const start = findStart(this.folder, flags);
     for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
     const sets = known ?? (await readSets(settings, (text) => io.progress(text)));
-    const float = modelOf(settings, sets.train);
+    const { graph: float, rows } = modelOf(settings, sets.train);
+    this.rows = rows;
     const input = inputOf(float, sets.train, settings);
     const { quantize } = settings;
     const plain = evalBatches(sets.train, settings, input);
@@ -335,7 +338,12 @@ class Run {
     const chosen = useBest ? best : model;
     const integer = settings.quantize && integerModel(chosen, settings.quantize);
     const checked = integer && (await options.evaluation?.evaluator.run(integer));
-    const files = writeResults(folder.out, chosen, settings.quantize, io);
+    const files = writeResults(
+      folder.out,
+      { model: chosen, rows: this.rows },
+      settings.quantize,
+      io,
+    );
     const seconds = (performance.now() - this.begun) / 1000;
     const value = of?.value ?? null;
     this.log.append({

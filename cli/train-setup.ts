@@ -24,7 +24,7 @@ import {
   warmUp,
 } from "../src/train/schedules.ts";
 import { type LossInput, type TrainingStep, trainingStep } from "../src/train/step.ts";
-import { withBatch } from "../src/train/with-batch.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { hashBytes, product } from "../src/util/math.ts";
 import type { TrainSettings } from "./train-config.ts";
@@ -39,18 +39,28 @@ export function fitsPattern(pattern: string, name: string): boolean {
   return new RegExp(`^${parts.join(".*")}$`).test(name);
 }
 
-/** The model with the rows of a batch, before training. */
-export function modelOf(settings: TrainSettings, set: ExampleSet): Graph {
+/** A model before training. */
+interface StartModel {
+  /** With the rows of a batch. */
+  readonly graph: Graph;
+  /** Rows of the model that is written: those of its file, or one. */
+  readonly rows: number;
+}
+
+export function modelOf(settings: TrainSettings, set: ExampleSet): StartModel {
   const { model, data, seed } = settings;
   const { batch } = data;
   const { classes } = set;
-  if (typeof model === "function") return checkedModel(model({ batch, classes, seed }));
+  if (typeof model === "function") {
+    return { graph: checkedModel(model({ batch, classes, seed })), rows: 1 };
+  }
   if ("file" in model) {
     const { graph } = openModel(model.file, model.shapes ? { shapes: model.shapes } : {});
-    return withBatch(trainableGraph(graph), batch);
+    return { graph: withBatch(trainableGraph(graph), batch), rows: rowsOf(graph) };
   }
   const { build, ...sizes } = model;
-  return BUILDERS[build]!.build({ ...sizes, batch, classes: model.classes ?? classes, seed });
+  const options = { ...sizes, batch, classes: model.classes ?? classes, seed };
+  return { graph: BUILDERS[build]!.build(options), rows: 1 };
 }
 
 function checkedModel(graph: Graph): Graph {

@@ -1,16 +1,19 @@
 /** @file `tersor train` with every kind of sparsity: the share that was promised, and the same bits after a resumption. */
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { type LayerWeights, layerWeights } from "../src/compress/sparsity/index.ts";
 import { openModel } from "../src/node.ts";
+import { loadModel, toOnnx } from "../src/pipeline.ts";
 import { strides } from "../src/tensor/shape.ts";
 import type { SparsityConfig, TrainConfig } from "../src/train/config.ts";
 import { Net } from "../src/train/net.ts";
 import { parametersOf, withOwnParameters } from "../src/train/parameters.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { writeDigits } from "../test/support/digits.ts";
+import { runOrt, seededFeeds } from "../test/support/whole-models.ts";
 import type { Io } from "./io.ts";
 import { trainSettings } from "./train-config.ts";
 import { train } from "./train-run.ts";
@@ -102,6 +105,19 @@ suite("tersor train with sparsity", { concurrency: 1 }, () => {
     const sparsity = { method: "magnitude", ratio: 0.98, gradual: { begin: 3, end: 4, every: 4 } };
     const { got, weights } = await trained("best", { sparsity, evaluate: { keep: "best" } });
     assert.ok(share(weights) > 0.979, `${share(weights)} zeros, ${got.value} %`);
+  });
+
+  test("a model that is built is written for one row, one of a file for the file's rows", async () => {
+    const rows = (bytes: Uint8Array) => rowsOf(loadModel(bytes).graph);
+    const build = { build: "mlp", inputs: 784, hidden: [4] };
+    const { bytes } = await trained("one-row", { model: build, epochs: 0.5 });
+    assert.equal(rows(bytes), 1);
+    const file = join(folder, "three.onnx");
+    writeFileSync(file, toOnnx(withBatch(loadModel(bytes).graph, 3)));
+    const again = await trained("three-rows", { model: { file }, epochs: 0.5 });
+    assert.equal(rows(again.bytes), 3);
+    const feeds = seededFeeds(loadModel(again.bytes).graph, 1);
+    assert.equal((await runOrt(again.bytes, feeds))[0]!.length, 30);
   });
 
   test("zeros of a file stay, and nothing else is 0", async () => {
