@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, suite, test } from "node:test";
+import { layerWeights } from "../src/compress/sparsity/index.ts";
 import { formatNpy } from "../src/data/npy.ts";
 import { openModel } from "../src/node.ts";
 import { toOnnx } from "../src/pipeline.ts";
@@ -57,6 +58,14 @@ async function prune(out: string, flags: Partial<PruneFlags>, path = model) {
     return found;
   };
   return { report, variant, said: said.join("\n"), at };
+}
+
+/** Which weights of a file's layers are 0. */
+function zerosIn(path: string): boolean[] {
+  const { graph } = openModel(path);
+  return layerWeights(graph).flatMap((w) =>
+    [...(w.tensor.data as Float32Array)].map((x) => x === 0),
+  );
 }
 
 const refused = (flags: Partial<PruneFlags>, message: RegExp, path = model): Promise<void> =>
@@ -113,6 +122,11 @@ suite("tersor prune with data", { concurrency: 1 }, () => {
       ],
     );
     const conv2 = report.layers.find((l) => l.name === "conv2")!;
+    const { predictedMs, measuredMs } = conv2.times!;
+    assert.ok(predictedMs[1] < predictedMs[0] && measuredMs.every((ms) => ms > 0));
+    const whole = report.layers.reduce((n, l) => n + l.times!.predictedMs[1], 0);
+    const { rest } = report;
+    assert.ok(Math.abs(whole + rest.predictedMs[1] - tuned!.predictedMs) < 1e-9);
     assert.equal(chosen["conv2"], 1 - conv2.channels![1] / 12);
     const page = readFileSync(join(at, "report.html"), "utf8");
     assert.match(page, /Sensitivity[\s\S]*<svg[\s\S]*conv2/);
@@ -149,6 +163,9 @@ suite("tersor prune with data", { concurrency: 1 }, () => {
     const all = weights.reduce((n, t) => n + t.data.length, 0);
     const gone = weights.reduce((n, t) => n + [...t.data].filter((x) => Number(x) === 0).length, 0);
     assert.ok(Math.abs(gone / all - 0.8) < 0.001, `${gone} of ${all}`);
+    const without = statSync(join(whole.at, "model-sparse.onnx")).size;
+    const { raw } = whole.report.stored[1]!;
+    assert.ok(raw[1] === without && without < 0.6 * raw[0], `${raw}`);
     assert.ok(whole.variant("fine-tuned").gzipBytes < 0.5 * whole.variant("original").gzipBytes);
 
     const args = [
@@ -164,6 +181,43 @@ suite("tersor prune with data", { concurrency: 1 }, () => {
       readFileSync(join(resumed.at, "model.onnx")),
       readFileSync(join(whole.at, "model.onnx")),
     );
+  });
+
+  test("movement: found in training; its scratch twin has the same zeros", async () => {
+    const settings = { method: "movement", ratio: 0.8, gradual: "end=2,every=3" };
+    const finetune = "epochs=4,rate=0.03,batch=20";
+    const { report, at } = await prune("movement", { ...settings, finetune, scratch: true });
+    assert.deepEqual(
+      report.variants.map((v) => v.name),
+      ["original", "fine-tuned", "scratch"],
+    );
+    assert.deepEqual([report.rounds, report.result], [[], "fine-tuned"]);
+    const masks = ["finetune", "scratch"].map((name) => zerosIn(join(at, name, "model.onnx")));
+    assert.deepEqual(masks[1], masks[0]);
+    const gone = masks[0]!.filter((zero) => zero).length;
+    assert.equal(gone, Math.round(0.8 * masks[0]!.length));
+  });
+
+  test("SNIP cuts by the data, what is cut stays away, or weights come back elsewhere", async () => {
+    const settings = { method: "snip", ratio: 0.75, finetune: "epochs=1,rate=0.01,batch=20" };
+    const held = await prune("snip", settings);
+    assert.equal(held.report.rounds[0]!.removed, 0.75);
+    const moved = await prune("snip-moved", { ...settings, regrow: "share=0.5,every=2" });
+    const [a, b] = [held, moved].map(({ at }) => zerosIn(join(at, "finetune/model.onnx")));
+    for (const zeros of [a!, b!]) assert.equal(zeros.filter((z) => z).length / zeros.length, 0.75);
+    assert.notDeepEqual(a, b);
+    const nm = await prune("srste", {
+      ...{ method: "nm=2:4", finetune: "epochs=2,rate=0.05,batch=20", srste: true },
+    });
+    const fixed = await prune("nm-fixed", {
+      method: "nm=2:4",
+      finetune: "epochs=2,rate=0.05,batch=20",
+    });
+    const zeros = [nm, fixed].map(({ at }) => zerosIn(join(at, "model.onnx")));
+    assert.notDeepEqual(zeros[0], zeros[1], "masks were chosen anew");
+    for (const { report } of [nm, fixed]) {
+      assert.equal(report.layers.find((l) => l.name === "conv2")!.zeros[1], 0.5);
+    }
   });
 
   test("n:m and its scratch twin keep their zeros; nothing trained: averages anew", async () => {
@@ -214,6 +268,15 @@ suite("tersor prune with data", { concurrency: 1 }, () => {
     await refused({ ratio, method: "lamp", thinner: true }, /lamp removes no channels/);
     await refused({ method: "lamp", target: "macs=50%" }, /pruned to a share/);
     await refused({ method: "nm=2:4", ratio }, /says itself how much/);
+    const none = { finetune: undefined as never };
+    await refused({ ...none, method: "movement", ratio }, /movement is found by training/);
+    await refused({ ...none, method: "snip", ratio, regrow: true }, /nothing is trained/);
+    await refused({ method: "movement" }, /pruned to a share/);
+    await refused({ method: "lamp", ratio, srste: true }, /lamp keeps no n of m/);
+    await refused({ method: "blocks", ratio, regrow: true }, /blocks removes does not come back/);
+    await refused({ method: "movement", ratio, rounds: 2 }, /either gradually or in rounds/);
+    await refused({ method: "lamp", ratio, regrow: "share=2" }, /share: .* 0 to 1, got '2'/);
+    await refused({ method: "lamp", ratio, regrow: "grow=up" }, /grow: there is no 'up'/);
     await refused({ method: "l3", ratio }, /no method 'l3'/);
     await refused({ target: "macs=1" }, /channels can go until/);
     await refused({ ratio, data: "nowhere.npz" }, /nowhere\.npz: no such file|no such file/);

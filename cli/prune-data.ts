@@ -2,10 +2,12 @@
 import {
   type Importance,
   type LossCriterion,
+  type LossData,
   lossImportance,
   prunableGroups,
 } from "../src/compress/prune/index.ts";
 import { collectStats, plainWeights, quantizeGraph } from "../src/compress/quantize/index.ts";
+import type { Masks, ScoreOptions } from "../src/compress/sparsity/index.ts";
 import { type Graph, isOp, typeOf } from "../src/graph/graph.ts";
 import { batchNorm } from "../src/ops/nn/batch-norm.ts";
 import { compiledExecutor } from "../src/optimize/executor.ts";
@@ -16,7 +18,7 @@ import type { BatchSource } from "../src/train/batches.ts";
 import { type ExampleSet, subset } from "../src/train/data/sets.ts";
 import { evaluator } from "../src/train/evaluate.ts";
 import { reestimateBatchNorm } from "../src/train/reestimate.ts";
-import { withBatch } from "../src/train/with-batch.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { makeRng } from "../src/util/rng.ts";
 import type { Io } from "./io.ts";
@@ -31,6 +33,7 @@ import {
   trainBatches,
 } from "./train-data.ts";
 import { inputOf, lossOf } from "./train-setup.ts";
+import { batchTensors, snipMasksOf } from "./train-snip.ts";
 
 /** Batches that gradients are taken of, and that running averages are computed from, at most. */
 const GRADIENT_BATCHES = 16;
@@ -59,6 +62,8 @@ export interface PruneData {
   judge(graph: Graph): Promise<number>;
   readonly judgedRows: number;
   importance(graph: Graph, criterion: LossCriterion): Promise<Importance>;
+  /** Masks without the weights to which the loss is least sensitive, by the names of parameters. */
+  sensitive(graph: Graph, options: ScoreOptions): Promise<Masks>;
   /** With running averages computed anew; null: the graph has no batch normalisation. */
   reestimated(graph: Graph): Promise<Graph | null>;
   /** Computes on 8-bit integers. */
@@ -219,30 +224,32 @@ class Data implements PruneData {
     }
   }
 
-  async importance(graph: Graph, criterion: LossCriterion): Promise<Importance> {
-    const labelled = this.sets.train.labels.length > 0;
-    if (!labelled && !byInput(this.settings)) this.refuseUnlabelled(criterion);
-    const { name } = this.input;
+  importance(graph: Graph, criterion: LossCriterion): Promise<Importance> {
     const whole = this.rows(graph);
-    const { classes } = this.sets.train;
+    return lossImportance(whole, prunableGroups(whole), criterion, this.lossData(criterion));
+  }
+
+  sensitive(graph: Graph, options: ScoreOptions): Promise<Masks> {
+    return snipMasksOf(this.rows(graph), () => true, this.lossData("snip"), options);
+  }
+
+  /** The loss that `what` takes gradients of. */
+  private lossData(what: string): LossData {
+    const labelled = this.sets.train.labels.length > 0;
+    if (!labelled && !byInput(this.settings)) this.refuseUnlabelled(what);
     const tensors = async function* (data: Data) {
       for await (const feeds of data.batches(GRADIENT_BATCHES)) {
-        const { target } = feeds;
-        const shape = [data.settings.data.batch, classes];
-        yield {
-          [name]: data.tensor(feeds),
-          ...(target && { target: makeTensor({ dtype: "f32", shape }, target.slice()) }),
-        };
+        yield batchTensors({ feeds }, data.input);
       }
     };
     const loss = byInput(this.settings)
       ? ({ kind: "mse", target: "input" } as const)
       : ({ kind: "cross-entropy" } as const);
-    return lossImportance(whole, prunableGroups(whole), criterion, {
+    return {
       loss: lossOf({ loss }, this.input),
       batches: tensors(this),
       executor: compiledExecutor(),
-    });
+    };
   }
 
   async reestimated(graph: Graph): Promise<Graph | null> {
@@ -266,9 +273,6 @@ class Data implements PruneData {
     return quantizeGraph(float, stats, { observer: { kind: "mse" } });
   }
 }
-
-/** The rows of an input. */
-export const rowsOf = (graph: Graph): number => typeOf(graph, graph.inputs[0]!).shape[0] ?? 1;
 
 /** A batch as tensors of another number of rows; what is left over is dropped. */
 function inRows(data: Float32Array, batch: number, type: TensorType): Tensor[] {

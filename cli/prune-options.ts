@@ -10,16 +10,11 @@ import { unpackWeights } from "../src/compress/quantize/index.ts";
 import { constantBytes, macsOf } from "../src/graph/count.ts";
 import type { Graph } from "../src/graph/graph.ts";
 import { type CompileModelOptions, cleanGraph } from "../src/pipeline.ts";
-import {
-  type PruneAmount,
-  type PruneMethod,
-  predictedMs,
-  pruneMethod,
-  type WeightMethod,
-} from "../src/prune.ts";
+import { type PruneAmount, type PruneMethod, predictedMs, pruneMethod } from "../src/prune.ts";
 import { UserError } from "../src/util/errors.ts";
 import type { CommonOptions } from "./io.ts";
 import { type ModelOptions, numberList, realNumber, wholeNumber } from "./options.ts";
+import { type SparsityMethod, sparsityMethod } from "./train-sparsity.ts";
 
 export interface PruneFlags extends CommonOptions, ModelOptions {
   readonly method: string;
@@ -44,6 +39,8 @@ export interface PruneFlags extends CommonOptions, ModelOptions {
   readonly finetune?: string;
   readonly rounds?: number;
   readonly gradual?: string | true;
+  readonly srste?: number | true;
+  readonly regrow?: string | true;
   readonly engine?: "wasm" | "native";
   readonly threads?: number;
   readonly sensitivity?: boolean;
@@ -56,7 +53,7 @@ export interface PruneFlags extends CommonOptions, ModelOptions {
 }
 
 export const METHODS =
-  "channels: l1, l2, bn, fpgm, random, with data taylor, fisher; weights: magnitude, magnitude-layer, lamp, blocks, nm=2:4";
+  "channels: l1, l2, bn, fpgm, random, with data taylor, fisher; weights: magnitude, magnitude-layer, lamp, blocks, nm=2:4, with data snip, with training movement";
 
 const COSTS = ["macs", "bytes", "latency"] as const;
 type CostName = (typeof COSTS)[number];
@@ -77,6 +74,8 @@ export const withDataFlags = (command: Command): Command =>
     .option("--finetune <settings>", "train afterwards: epochs=5,rate=0.02,batch=128")
     .option("--rounds <n>", "prune and train in so many rounds, default 1", wholeNumber(1))
     .option("--gradual [settings]", "weights go while training: begin=0,end=3 (epochs)")
+    .option("--srste [decay]", "n:m chosen anew in every step, default 2e-4", realNumber(0))
+    .option("--regrow [settings]", "weights come back while training: share=0.3,every=100")
     .option("--sensitivity", "evaluate with each group of channels cut alone")
     .addOption(
       new Option("--ratios <how>", "auto: a share for each group by its sensitivity").choices([
@@ -91,15 +90,20 @@ export const withDataFlags = (command: Command): Command =>
     .option("--seconds <n>", "to measure each model, default 1", realNumber(0.01))
     .option("--fresh", "train anew, whatever the folder holds");
 
+/** Single weights, by anything that does not have them at 0 already. */
+export type SingleMethod = Exclude<SparsityMethod, { readonly kind: "zeros" }>;
+
 /** Channels by any criterion, or single weights. */
 export type AnyMethod =
   | { readonly kind: "channels"; readonly criterion: PruneCriterion }
-  | WeightMethod;
+  | SingleMethod;
 
 /** The method of --method, with data. */
 export function anyMethodOf(text: string): AnyMethod {
   const criterion = CRITERIA.find((c) => c === text);
-  return criterion === undefined ? methodOf(text) : { kind: "channels", criterion };
+  if (criterion !== undefined) return { kind: "channels", criterion };
+  const single = sparsityMethod(text);
+  return single === null || single.kind === "zeros" ? methodOf(text) : single;
 }
 
 /** The method of --method, without data. */
@@ -109,6 +113,14 @@ export function methodOf(text: string): PruneMethod {
       where: "--method",
       hint: "give --data, or use l1, l2, bn or fpgm",
     });
+  }
+  const single = sparsityMethod(text);
+  if (single?.kind === "snip" || single?.kind === "movement") {
+    const [why, hint] =
+      single.kind === "snip"
+        ? ["takes gradients of a loss on training data", "give --data, or use magnitude or lamp"]
+        : ["is found by training", "give --data and --finetune, or use magnitude or lamp"];
+    throw new UserError("E_ARGUMENT", `${text} ${why}`, { where: "--method", hint });
   }
   const method = pruneMethod(text);
   if (method !== null) return method;
@@ -211,59 +223,24 @@ export function pairsOf(
   return Object.fromEntries(entries);
 }
 
-/** A number of pairsOf above or from `least`; undefined: it is not there. */
+/** A number of pairsOf above or from `least`, or from 0 to 1; undefined: it is not there. */
 export function numberOf(
   pairs: Readonly<Record<string, string>>,
   key: string,
   flag: string,
-  least: "above 0" | "from 0" | "whole",
+  least: "above 0" | "from 0" | "whole" | "share",
 ): number | undefined {
   const text = pairs[key];
   if (text === undefined) return undefined;
   const x = Number(text);
-  const fits = least === "from 0" ? x >= 0 : x > 0;
-  if (fits && Number.isFinite(x) && (least !== "whole" || Number.isInteger(x))) return x;
-  const expected = least === "whole" ? "a whole number above 0" : `a number ${least}`;
-  throw new UserError("E_ARGUMENT", `${key}: expected ${expected}, got '${text}'`, { where: flag });
-}
-
-/** What only makes sense together. Throws UserError that says what is missing. */
-export function checkFlags(flags: PruneFlags, method: AnyMethod, trains: boolean): void {
-  const refuse = (flag: string, why: string, hint: string): never => {
-    throw new UserError("E_ARGUMENT", why, { where: flag, hint });
+  const fits = {
+    "above 0": x > 0,
+    "from 0": x >= 0,
+    whole: x > 0 && Number.isInteger(x),
+    share: x >= 0 && x <= 1,
   };
-  const channels = method.kind === "channels";
-  const needTraining: readonly (readonly [unknown, string])[] = [
-    [flags.gradual, "--gradual"],
-    [flags.scratch, "--scratch"],
-    [flags.thinner, "--thinner"],
-    [(flags.rounds ?? 1) > 1 || undefined, "--rounds"],
-  ];
-  for (const [given, flag] of needTraining) {
-    if (given === undefined || trains) continue;
-    refuse(
-      flag,
-      "it says how to train, and nothing is trained",
-      "add --finetune epochs=5,rate=0.02",
-    );
-  }
-  if (flags.gradual !== undefined && method.kind !== "weights") {
-    const hint = "use --method magnitude, lamp or blocks, or --rounds";
-    refuse("--gradual", `${flags.method} does not go bit by bit`, hint);
-  }
-  if (flags.gradual !== undefined && flags.rounds !== undefined) {
-    refuse("--rounds", "weights go either gradually or in rounds", "leave out one of them");
-  }
-  if (method.kind === "nm" && (flags.rounds ?? 1) > 1) {
-    refuse("--rounds", "n:m is one fixed share", "leave out --rounds");
-  }
-  for (const [given, flag] of [
-    [flags.thinner, "--thinner"],
-    [flags.ratios, "--ratios"],
-    [flags.sensitivity, "--sensitivity"],
-    [flags.perCost, "--per-cost"],
-  ] as const) {
-    if (given === undefined || channels) continue;
-    refuse(flag, `${flags.method} removes no channels`, "use l1, l2, bn, fpgm, taylor or fisher");
-  }
+  if (fits[least] && Number.isFinite(x)) return x;
+  const words = { whole: "a whole number above 0", share: "a number from 0 to 1" };
+  const expected = least in words ? words[least as keyof typeof words] : `a number ${least}`;
+  throw new UserError("E_ARGUMENT", `${key}: expected ${expected}, got '${text}'`, { where: flag });
 }

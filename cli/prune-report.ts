@@ -1,7 +1,7 @@
 /** @file What `tersor prune` with data writes: models, artefacts, report.json and report.html. */
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { channelGroups, prunableGroups, prunedLayers } from "../src/compress/prune/index.ts";
+import { channelGroups, prunableGroups } from "../src/compress/prune/index.ts";
 import { randomFeed } from "../src/feeds.ts";
 import { constantBytes, macsOf } from "../src/graph/count.ts";
 import { type Graph, isOp, typeOf } from "../src/graph/graph.ts";
@@ -16,9 +16,11 @@ import { ENGINES } from "./bench-engines.ts";
 import { writeFiles } from "./files.ts";
 import { plural } from "./format.ts";
 import { machineInfo, measure, timeFor } from "./measure.ts";
+import { timedLayers } from "./prune-layers.ts";
 import type { Job, Round } from "./prune-run.ts";
 import type { JudgedGroups } from "./prune-sensitivity.ts";
-import { layerTable, variantTable } from "./prune-table.ts";
+import { layerTable, storedTable, variantTable } from "./prune-table.ts";
+import { onnxFiles, storedBytes, storedPairs } from "./stored-bytes.ts";
 
 /** A model of the report. */
 export interface Made {
@@ -55,16 +57,17 @@ export async function writePruneReport(
   ]);
   files.push(...writeFiles(out, pages));
   io.object({ ...report, written: files });
-  io.print(layerTable(report.layers, io.width));
+  io.print(layerTable(report.layers, io.width, report.rest));
   io.print(variantTable(report, io.width));
+  io.print(storedTable(report.stored, io.width));
   for (const note of report.notes) io.note(`note: ${note}`);
   for (const file of files) io.print(`wrote ${file}`);
   io.print(`next: open ${join(out, "report.html")}`);
 }
 
-function filesOf({ predict }: Job, folder: string, graph: Graph): string[] {
+function filesOf({ predict, method }: Job, folder: string, graph: Graph): string[] {
   const clean = cleanGraph(graph);
-  const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(clean)]]);
+  const files = onnxFiles(clean, method.kind !== "channels");
   const { program } = compile(clean, predict);
   for (const [name, content] of writeArtefact(program).files) files.set(name, content);
   return writeFiles(folder, files);
@@ -149,7 +152,10 @@ async function reportOf(
   const { base } = settings;
   const times = await timesOf(job, made);
   const { cpu, cores, os, node } = machineInfo();
-  const layers = prunedLayers(cleanGraph(original), cleanGraph(result.graph));
+  const ends = [cleanGraph(original), cleanGraph(result.graph)] as const;
+  job.io.progress("measuring layers");
+  const { layers, rest } = await timedLayers(ends, job.predict, flags.seconds ?? 1);
+  const [before, after] = ends.map((g) => storedBytes(g, compile(g, job.predict).program));
   const count = (data.sets.evaluation ?? data.sets.train).count;
   return {
     ...{ model: basename(path), tersor: VERSION, command: process.argv.slice(2) },
@@ -167,7 +173,8 @@ async function reportOf(
       ...{ round, removed, macs: macsOf(cleanGraph(graph)), pruned },
       tuned: tuned ?? made.find((m) => m.name === "fine-tuned")?.value ?? null,
     })),
-    layers,
+    ...{ layers, rest },
+    stored: storedPairs(before!, after!),
     sensitivity:
       sensitivity === null
         ? null

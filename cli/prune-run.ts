@@ -11,24 +11,21 @@ import {
   shufflesToGather,
 } from "../src/compress/prune/index.ts";
 import { unpackWeights } from "../src/compress/quantize/index.ts";
-import { applyMasks, layerWeights, sparsityOf } from "../src/compress/sparsity/index.ts";
 import type { Graph } from "../src/graph/graph.ts";
 import { type CompileModelOptions, trainableGraph } from "../src/pipeline.ts";
 import { WASM } from "../src/primitives/capabilities.ts";
-import { type PruneAmount, targetOf, type WeightMethod, weightMasks } from "../src/prune.ts";
-import type { SparsityConfig } from "../src/train/config.ts";
-import { parametersOf, withOwnParameters } from "../src/train/parameters.ts";
+import { type PruneAmount, targetOf } from "../src/prune.ts";
 import { freshWeights } from "../src/train/student/fresh-weights.ts";
-import { withBatch } from "../src/train/with-batch.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { type Io, makeIo } from "./io.ts";
 import { openForCommand } from "./options.ts";
-import { openPruneData, type PruneData, rowsOf } from "./prune-data.ts";
+import { checkFlags } from "./prune-checks.ts";
+import { openPruneData, type PruneData } from "./prune-data.ts";
 import {
   type AnyMethod,
   amountOf,
   anyMethodOf,
-  checkFlags,
   costOf,
   type PruneFlags,
   perCostOf,
@@ -36,6 +33,7 @@ import {
 import { type Made, writePruneReport } from "./prune-report.ts";
 import { chosenBy, type JudgedGroups, sensitivityOf } from "./prune-sensitivity.ts";
 import { type PruneSettings, pruneSettings, type Training } from "./prune-settings.ts";
+import { cutWeights, lastSparsity, zerosOf } from "./prune-weights.ts";
 import { selectionOptions } from "./selection-options.ts";
 import { train } from "./train-run.ts";
 
@@ -54,7 +52,7 @@ export interface Job {
 }
 
 /** What pruning gave, before the last training. */
-interface Cut {
+export interface Cut {
   readonly graph: Graph;
   readonly rounds: readonly Round[];
   readonly sensitivity: JudgedGroups | null;
@@ -82,20 +80,13 @@ export async function pruneWithData(
     ...{ value: await data.evaluate(original), run: null },
   };
   io.print(`original: ${data.metric} ${valueText(job, base.value)}`);
-  const cut = job.method.kind === "channels" ? await cutChannels(job) : await cutWeights(job);
+  const { method } = job;
+  const cut =
+    method.kind === "channels"
+      ? await cutChannels(job)
+      : await cutWeights(job, method, (name, training) => trainIn(job, name, training));
   if (cut === null) return;
-  const made: Made[] = [base];
-  const pruned = cut.rounds.at(-1)!;
-  made.push({
-    ...{ name: "pruned", about: "as pruned, before the last training", graph: cut.graph },
-    ...{ value: pruned.pruned, run: null },
-  });
-  const averaged = await data.reestimated(cut.graph);
-  if (averaged !== null) {
-    const value = await data.evaluate(averaged);
-    const about = "batch normalisations averaged anew on training data, no training";
-    made.push({ name: "re-estimated", about, graph: averaged, value, run: null });
-  }
+  const made: Made[] = [base, ...(await untrained(job, cut))];
   const trained = await trainAll(job, cut);
   if (trained === null) return;
   made.push(...trained.filter((m) => m.name === "fine-tuned"));
@@ -108,6 +99,19 @@ export async function pruneWithData(
     made.push({ name: "int8", about, graph, value: await data.evaluate(graph), run: null });
   }
   await writePruneReport(job, made, result, cut);
+}
+
+/** The models before the last training; none where pruning is part of it. */
+async function untrained({ data }: Job, { graph, rounds }: Cut): Promise<Made[]> {
+  const pruned = rounds.at(-1);
+  if (pruned === undefined) return [];
+  const about = "as pruned, before the last training";
+  const made: Made[] = [{ name: "pruned", about, graph, value: pruned.pruned, run: null }];
+  const averaged = await data.reestimated(graph);
+  if (averaged === null) return made;
+  const value = await data.evaluate(averaged);
+  const how = "batch normalisations averaged anew on training data, no training";
+  return [...made, { name: "re-estimated", about: how, graph: averaged, value, run: null }];
 }
 
 export const valueText = ({ data }: Pick<Job, "data">, value: number): string =>
@@ -140,7 +144,8 @@ function checkAmount(method: AnyMethod, amount: PruneAmount | undefined): void {
       hint: "leave out --ratio and --target",
     });
   }
-  if (method.kind === "weights" && (amount === undefined || !("ratio" in amount))) {
+  const single = method.kind !== "channels" && method.kind !== "nm";
+  if (single && (amount === undefined || !("ratio" in amount))) {
     throw new UserError("E_ARGUMENT", "single weights are pruned to a share", {
       where: "--ratio",
       hint: "give --ratio; MACs, bytes and latency are targets of channel pruning",
@@ -223,58 +228,11 @@ async function cutChannels(job: Job): Promise<Cut | null> {
   };
 }
 
-/** The smallest weights at 0, by the method at a share. */
-function masked(graph: Graph, method: WeightMethod, ratio: number) {
-  const own = withOwnParameters(graph);
-  const weights = layerWeights(own, parametersOf(own));
-  if (weights.length === 0) {
-    throw new UserError("E_UNSUPPORTED", "the model has no f32 weights to prune");
-  }
-  const masks = weightMasks(method, weights, ratio);
-  return { graph: applyMasks(own, weights, masks), removed: sparsityOf(masks) };
-}
-
-const ratioOf = (amount: PruneAmount | undefined): number =>
-  amount !== undefined && "ratio" in amount ? amount.ratio : 0;
-
-/** How a training keeps single weights at 0; undefined: channels have gone instead. */
-function sparsityAt({ flags, method, amount }: Job, part: number): SparsityConfig | undefined {
-  if (method.kind === "channels") return undefined;
-  const ratio = method.kind === "weights" ? { ratio: ratioOf(amount) * part } : {};
-  return { method: flags.method, ...ratio };
-}
-
-async function cutWeights(job: Job): Promise<Cut | null> {
-  const { method, flags, settings, data, original } = job;
-  if (method.kind === "channels") return null;
-  const count = flags.rounds ?? 1;
-  const rounds: Round[] = [];
-  let graph = original;
-  for (let round = 1; round <= count; round++) {
-    const got = masked(graph, method, (ratioOf(job.amount) * round) / count);
-    graph = got.graph;
-    const now = { round, removed: got.removed, graph, pruned: await data.evaluate(graph) };
-    if (round === count) {
-      rounds.push({ ...now, tuned: null });
-      break;
-    }
-    const sparsity = sparsityAt(job, round / count)!;
-    const epochs = settings.between;
-    const tuned = await trainIn(job, `round-${round}`, { graph, epochs, sparsity });
-    if (tuned === null) return null;
-    graph = tuned.graph;
-    rounds.push({ ...now, tuned: await data.evaluate(graph) });
-  }
-  return { graph, rounds, sensitivity: null };
-}
-
 /** Every training behind the last round. null: stopped. */
 async function trainAll(job: Job, cut: Cut): Promise<Made[] | null> {
   const { settings, flags, method, original } = job;
   if (!settings.trains) return [];
   const made: Made[] = [];
-  const sparse = sparsityAt(job, 1);
-  const held = sparse === undefined ? {} : { sparsity: sparse };
   const add = async (
     [name, folder, about]: readonly [string, string, string],
     training: Omit<Training, "out">,
@@ -285,22 +243,25 @@ async function trainAll(job: Job, cut: Cut): Promise<Made[] | null> {
     made.push({ name, about, graph, value: await job.data.evaluate(graph), run });
     return true;
   };
-  const { epochs, gradual } = settings;
-  const grown = sparse !== undefined && gradual !== null;
-  const tune = grown
-    ? { graph: original, epochs, sparsity: { ...sparse, gradual: gradual ?? {} } }
-    : { graph: cut.graph, epochs, ...held };
-  const how = grown ? "weights went while the original was trained" : "the pruned model, trained";
+  const { epochs } = settings;
+  const sparse = method.kind === "channels" ? null : lastSparsity(job, method);
+  const tune = {
+    ...{ graph: sparse?.whole ? original : cut.graph, epochs },
+    ...(sparse !== null && { sparsity: sparse.tuning }),
+  };
+  const how = sparse?.whole
+    ? "weights went while the original was trained"
+    : "the pruned model, trained";
   if (!(await add(["fine-tuned", "finetune", how], tune))) return null;
   const { seed } = settings.base;
   const fresh = (graph: Graph): Graph => {
     const drawn = freshWeights(graph, seed);
-    return method.kind === "channels" ? drawn : zerosOf(drawn, graph);
+    return sparse === null ? drawn : zerosOf(drawn, graph);
   };
-  const anew = { ...settings.scratch, ...held };
+  const anew = { ...settings.scratch, ...(sparse !== null && { sparsity: sparse.held }) };
   if (flags.scratch !== undefined) {
     const about = "the pruned architecture with fresh weights, trained";
-    const graph = fresh(cut.graph);
+    const graph = fresh(sparse?.found ? made[0]!.graph : cut.graph);
     if (!(await add(["scratch", "scratch", about], { graph, ...anew }))) return null;
   }
   if (flags.thinner !== true) return made;
@@ -311,18 +272,6 @@ async function trainAll(job: Job, cut: Cut): Promise<Made[] | null> {
   const graph = fresh(thin.graph);
   const words = ["thinner scratch", "thinner-scratch", "the thinner net, fresh weights"] as const;
   return (await add(words, { graph, ...anew })) ? made : null;
-}
-
-/** 0 where the other graph's weights are 0. */
-function zerosOf(fresh: Graph, sparse: Graph): Graph {
-  const own = withOwnParameters(fresh);
-  const weights = layerWeights(own, parametersOf(own));
-  const like = withOwnParameters(sparse);
-  const masks = layerWeights(like, parametersOf(like)).map(
-    ({ name, tensor }) =>
-      [name, Uint8Array.from(tensor.data as Float32Array, (w) => (w === 0 ? 0 : 1))] as const,
-  );
-  return applyMasks(own, weights, new Map(masks));
 }
 
 /** All groups narrowed alike, to the cost of the pruned model. */

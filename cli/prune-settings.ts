@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { Graph } from "../src/graph/graph.ts";
 import type { OptimizerConfig, ScheduleConfig, SparsityConfig } from "../src/train/config.ts";
+import { LAMBDA } from "../src/train/sparse/index.ts";
 import { withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { seedOf } from "./io.ts";
@@ -30,7 +31,8 @@ export interface PruneSettings {
   readonly epochs: number;
   readonly between: number;
   readonly scratch: { readonly epochs: number; readonly schedule: ScheduleConfig };
-  readonly gradual: SparsityConfig["gradual"] | null;
+  /** What the flags say of single weights beside the method and the share. */
+  readonly sparsity: Pick<SparsityConfig, "gradual" | "srste" | "regrow">;
   /** The settings of a training. */
   of(training: Training): TrainSettings;
 }
@@ -117,20 +119,44 @@ function epochsOf(p: Pairs, flags: PruneFlags, found: Found, trains: boolean): n
   });
 }
 
-function gradualOf(flags: PruneFlags): SparsityConfig["gradual"] | null {
-  if (flags.gradual === undefined) return null;
-  if (flags.gradual === true) return {};
+/** The entries that are numbers. */
+const numbers = <K extends string>(entries: Readonly<Record<K, number | undefined>>) =>
+  Object.fromEntries(Object.entries(entries).filter(([, x]) => x !== undefined)) as {
+    readonly [P in K]?: number;
+  };
+
+function gradualOf(text: string | true): NonNullable<SparsityConfig["gradual"]> {
+  if (text === true) return {};
   const flag = "--gradual";
-  const p = pairsOf(flags.gradual, flag, ["begin", "end", "every"]);
-  const begin = numberOf(p, "begin", flag, "from 0");
-  const end = numberOf(p, "end", flag, "above 0");
-  const every = numberOf(p, "every", flag, "whole");
+  const p = pairsOf(text, flag, ["begin", "end", "every"]);
+  return numbers({
+    begin: numberOf(p, "begin", flag, "from 0"),
+    end: numberOf(p, "end", flag, "above 0"),
+    every: numberOf(p, "every", flag, "whole"),
+  });
+}
+
+function regrowOf(text: string | true): NonNullable<SparsityConfig["regrow"]> {
+  if (text === true) return {};
+  const flag = "--regrow";
+  const p = pairsOf(text, flag, ["share", "every", "end", "grow"]);
+  const { grow } = p;
   return {
-    ...(begin !== undefined && { begin }),
-    ...(end !== undefined && { end }),
-    ...(every !== undefined && { every }),
+    ...numbers({
+      share: numberOf(p, "share", flag, "share"),
+      every: numberOf(p, "every", flag, "whole"),
+      end: numberOf(p, "end", flag, "above 0"),
+    }),
+    ...(grow !== undefined && { grow: oneOf(grow, ["gradient", "random"], "grow", flag) }),
   };
 }
+
+/** What the flags say of single weights in training. */
+const sparsityOf = ({ gradual, srste, regrow }: PruneFlags): PruneSettings["sparsity"] => ({
+  ...(gradual !== undefined && { gradual: gradualOf(gradual) }),
+  ...(srste !== undefined && { srste: srste === true ? LAMBDA : srste }),
+  ...(regrow !== undefined && { regrow: regrowOf(regrow) }),
+});
 
 /** Reads the configuration and the flags. */
 export async function pruneSettings(flags: PruneFlags): Promise<PruneSettings> {
@@ -169,7 +195,7 @@ export async function pruneSettings(flags: PruneFlags): Promise<PruneSettings> {
     out: resolve(flags.out),
   };
   return {
-    ...{ base, trains, epochs, between, gradual: gradualOf(flags) },
+    ...{ base, trains, epochs, between, sparsity: sparsityOf(flags) },
     scratch: {
       epochs:
         numberOf(scratchPairs, "epochs", "--scratch", "above 0") ??

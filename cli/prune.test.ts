@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { loadModel } from "../src/pipeline.ts";
+import { gzipSync } from "node:zlib";
+import { loadModel, toOnnx } from "../src/pipeline.ts";
+import type { StoredPair } from "../src/report/pruning-types.ts";
+import { Net } from "../src/train/net.ts";
 import { tersor } from "../test/support/cli.ts";
 import { modelFolder, smallClassifier } from "../test/support/models.ts";
 import { runOrt, seededFeeds } from "../test/support/whole-models.ts";
@@ -25,6 +28,39 @@ test("prune removes channels, writes the model and says what changed", async () 
   assert.equal(never.code, 2, never.stderr);
 });
 
+test("what the result takes on disk; the file without zeros computes the same", async () => {
+  const folder = modelFolder();
+  const path = join(folder, "wide.onnx");
+  const net = new Net("wide", { seed: 3 });
+  const x = net.input("x", [1, 8, 8, 3]);
+  const h = net.relu(net.conv2d(x, 32, "conv", { bias: true }));
+  const bytes = toOnnx(net.build(net.linear(net.flatten(h), 10, "head"), "y"));
+  writeFileSync(path, bytes);
+  const out = join(folder, "sparse");
+  const args = ["prune", path, "--method", "lamp", "--ratio", "0.9", "--out", out, "--json"];
+  const run = await tersor(args);
+  assert.equal(run.code, 0, run.stderr);
+  const { stored, written, onnxBytes } = JSON.parse(run.stdout);
+  const kinds = ["ONNX", "ONNX without zeros", "WebAssembly"];
+  assert.deepEqual(
+    stored.map((s: StoredPair) => s.what),
+    kinds,
+  );
+  assert.deepEqual(onnxBytes, stored[0].raw);
+  assert.ok(written.includes(join(out, "model-sparse.onnx")));
+  const [whole, sparse] = ["model.onnx", "model-sparse.onnx"].map((f) =>
+    readFileSync(join(out, f)),
+  );
+  assert.deepEqual([whole!.length, sparse!.length], [stored[0].raw[1], stored[1].raw[1]]);
+  assert.equal(gzipSync(sparse!, { level: 9 }).length, stored[1].gzip[1]);
+  assert.equal(readFileSync(join(out, "model.wasm")).length, stored[2].raw[1]);
+  assert.ok(3 * sparse!.length < whole!.length && 3 * stored[2].raw[1] < stored[2].raw[0]);
+  const feeds = seededFeeds(loadModel(whole!).graph, 1);
+  assert.deepEqual(await runOrt(sparse!, feeds), await runOrt(whole!, feeds));
+  const dense = await tersor(["prune", path, "--method", "l1", "--ratio", "0.5", "--out", out]);
+  assert.match(dense.stdout, /on disk +bytes +gzip\n *ONNX +8[\d.]+ kB/);
+});
+
 test("amounts and methods that cannot be are refused with the next step", () => {
   const { graph } = loadModel(smallClassifier());
   assert.deepEqual(amountOf({ ratio: 0.5 }, graph), { ratio: 0.5 });
@@ -36,6 +72,9 @@ test("amounts and methods that cannot be are refused with the next step", () => 
   assert.throws(() => amountOf({ target: "macs=many" }, graph), /is no target/);
   assert.throws(() => amountOf({ ratio: 0.5, target: "macs=50%" }, graph), /two ways/);
   assert.throws(() => methodOf("fisher"), /training data/);
+  assert.throws(() => methodOf("snip"), /snip takes gradients .* training data/);
+  assert.throws(() => methodOf("movement-layer"), /found by training/);
+  assert.throws(() => methodOf("zeros"), /no method 'zeros'/);
   assert.throws(() => methodOf("l3"), /no method 'l3'/);
   assert.deepEqual(methodOf("nm=2:4"), { kind: "nm", n: 2, m: 4 });
 });

@@ -1,7 +1,6 @@
 /** @file `tersor prune`: a model with fewer channels or weights, without data. */
-import { gzipSync } from "node:zlib";
 import { Argument, Command } from "commander";
-import { compile, toOnnx } from "../src/pipeline.ts";
+import { compile } from "../src/pipeline.ts";
 import { WASM } from "../src/primitives/capabilities.ts";
 import { type PruneResult, pruneModel } from "../src/prune.ts";
 import { writeArtefact } from "../src/targets/wasm/artefact.ts";
@@ -20,8 +19,9 @@ import {
   withDataFlags,
 } from "./prune-options.ts";
 import { pruneWithData } from "./prune-run.ts";
-import { layerTable } from "./prune-table.ts";
+import { layerTable, storedTable } from "./prune-table.ts";
 import { selectionOptions } from "./selection-options.ts";
+import { onnxFiles, storedBytes, storedPairs } from "./stored-bytes.ts";
 
 const NOTES = `
 With data, --finetune trains the pruned model: checkpoints, log and plot are in the
@@ -62,8 +62,8 @@ export const pruneCommand = (): Command =>
 
 /** Flags that are of use with data only. */
 const NEED_DATA = [
-  ...["evalData", "finetune", "rounds", "gradual", "sensitivity", "ratios", "scratch", "thinner"],
-  ...["int8", "engine", "threads"],
+  ...["evalData", "finetune", "rounds", "gradual", "srste", "regrow", "sensitivity", "ratios"],
+  ...["scratch", "thinner", "int8", "engine", "threads"],
 ] as const;
 
 async function prune(path: string, flags: PruneFlags): Promise<void> {
@@ -98,43 +98,41 @@ function pruneWithoutData(path: string, options: PruneFlags): void {
     ...(maxShare !== undefined && { maxShare }),
     ...(perCost !== undefined && { perCost }),
   });
-  const files = new Map<string, Uint8Array | string>([["model.onnx", toOnnx(result.graph)]]);
+  const files = onnxFiles(result.graph, method.kind !== "channels");
   const { program } = compile(result.graph, predict);
   for (const [name, content] of writeArtefact(program).files) files.set(name, content);
-  const before = toOnnx(result.original);
-  const after = files.get("model.onnx") as Uint8Array;
-  const gzip = [before, after].map((b) => gzipSync(b, { level: 9 }).length) as [number, number];
-  const onnx = [before.length, after.length] as const;
+  const stored = storedPairs(
+    storedBytes(result.original, compile(result.original, predict).program),
+    storedBytes(result.graph, program),
+  );
+  const { raw: onnxBytes, gzip: gzipBytes } = stored[0]!;
   const written = writeFiles(options.out, files);
   const { layers, macs, bytes: weights, predictedMs: times, removed } = result;
-  const sizes = { onnxBytes: onnx, gzipBytes: gzip, weightBytes: weights };
   io.object({
     model: path,
     method: options.method,
     removed,
     macs,
-    ...sizes,
+    ...{ onnxBytes, gzipBytes, weightBytes: weights },
     predictedMs: times,
     layers,
+    stored,
     written,
   });
-  io.print(describe(result, onnx, gzip, io));
+  io.print(describe(result, io));
+  io.print(storedTable(stored, io.width));
   for (const file of written) io.print(`wrote ${file}`);
   io.print("next: fine-tune it with tersor train, or compare it: tersor compare");
 }
 
 function describe(
   { layers, macs, bytes: weights, predictedMs: times }: PruneResult,
-  onnx: readonly [number, number],
-  gzip: readonly [number, number],
-  io: Io,
+  { width }: Io,
 ): string {
   const totals = [
     ["MACs", pair(macs, count)],
     ["weights", pair(weights, bytes)],
-    ["model.onnx", pair(onnx, bytes)],
-    ["gzip", pair(gzip, bytes)],
     ["predicted", pair(times, ms)],
   ];
-  return `${layerTable(layers, io.width)}\n${table(totals, { width: io.width, right: [1] })}`;
+  return `${layerTable(layers, width)}\n${table(totals, { width, right: [1] })}`;
 }

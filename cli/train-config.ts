@@ -186,6 +186,13 @@ const keys = {
       method: text,
       ratio: between(0, 1),
       gradual: object({ begin: atLeast(0), end: above(0), every: whole(1) }),
+      srste: atLeast(0),
+      regrow: object({
+        share: between(0, 1),
+        every: whole(1),
+        end: above(0),
+        grow: oneOf("gradient", "random"),
+      }),
     },
     ["method"],
   ),

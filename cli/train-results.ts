@@ -9,10 +9,10 @@ import { writeFiles } from "./files.ts";
 import type { Io } from "./io.ts";
 import { integerModel } from "./train-quantise.ts";
 
-/** The model for single rows; as it was trained where it depends on their number. */
-function forOneRow(model: Graph, io: Io): Graph {
+/** The model for so many rows; as it was trained where it depends on their number. */
+function forRows(model: Graph, rows: number, io: Io): Graph {
   try {
-    return withBatch(model, 1);
+    return withBatch(model, rows);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const [input] = model.inputs;
@@ -34,13 +34,12 @@ export function modelFiles(model: Graph): Map<string, Uint8Array | string> {
 /** Writes model.onnx, model.wasm, model.js and model.d.ts, of integers after quantisation; returns paths by name. */
 export function writeResults(
   out: string,
-  model: Graph,
+  { model, rows }: { readonly model: Graph; readonly rows: number },
   quantize: QuantizeConfig | undefined,
   io: Io,
 ): Record<string, string> {
-  const rows = forOneRow(model, io);
-  const single = quantize === undefined ? rows : integerModel(rows, quantize);
-  const files = modelFiles(single);
+  const float = forRows(model, rows, io);
+  const files = modelFiles(quantize === undefined ? float : integerModel(float, quantize));
   const paths = writeFiles(out, files);
   return Object.fromEntries([...files.keys()].map((name, i) => [name, paths[i]!]));
 }

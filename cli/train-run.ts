@@ -5,7 +5,6 @@ import type { Graph } from "../src/graph/graph.ts";
 import { nativeEngine } from "../src/native/index.ts";
 import { compile } from "../src/pipeline.ts";
 import { type Json, modelIdentity, type RunIdentity } from "../src/train/checkpoint.ts";
-import { batchesIn } from "../src/train/data/maker.ts";
 import { wasmEngine } from "../src/train/engine.ts";
 import { evaluator, type TrainingMetric } from "../src/train/evaluate.ts";
 import {
@@ -116,6 +115,8 @@ class Run {
   private readonly signal: AbortSignal;
   private readonly folder: RunFolder;
   private setup!: Setup;
+  /** Of the model that is written. */
+  private rows = 1;
   private identity!: RunIdentity;
   private log!: TrainLog;
   private evaluated: string | null = null;
@@ -137,19 +138,23 @@ class Run {
     const start = findStart(this.folder, flags);
     for (const why of start?.skipped ?? []) io.note(`note: passed over a checkpoint: ${why}`);
     const sets = known ?? (await readSets(settings, (text) => io.progress(text)));
-    const float = modelOf(settings, sets.train);
+    const { graph: float, rows } = modelOf(settings, sets.train);
+    this.rows = rows;
     const input = inputOf(float, sets.train, settings);
     const { quantize } = settings;
     const plain = evalBatches(sets.train, settings, input);
     const model = quantize ? await withQuantisers(float, plain, input, quantize) : float;
-    this.setup = setUp(settings, model, input, batchesIn(sets.train, settings.data.batch));
-    this.identity = identityOf(settings, this.setup, sets);
-    if (start !== null) checkSameRun(start, this.identity);
-    if (start?.checkpoint.finished === true) return this.alreadyDone(start);
     const told = await teacherTells(settings, sets.train, io, this.signal);
-    if (told === "stopped") return this.stoppedAt(0);
+    if (told === "stopped") return this.stoppedAt("before the first step");
     const train = trainBatches(sets.train, settings, input, told);
     try {
+      const batches = { source: train, goesOn: start !== null };
+      this.setup = await setUp(settings, model, input, batches);
+      this.identity = identityOf(settings, this.setup, sets);
+      if (start !== null) checkSameRun(start, this.identity);
+      if (start?.checkpoint.finished === true) {
+        return this.alreadyDone(start);
+      }
       const evaluation =
         sets.evaluation === null ? null : evalBatches(sets.evaluation, settings, input);
       const engine = settings.engine === "native" ? await nativeEngine() : wasmEngine;
@@ -171,10 +176,8 @@ class Run {
     }
   }
 
-  private stoppedAt(step: number, saved = ""): null {
-    this.io.print(
-      `stopped at step ${step} of ${this.setup.steps}; ${saved}run the same command again to go on`,
-    );
+  private stoppedAt(where: string): null {
+    this.io.print(`stopped ${where}; run the same command again to go on`);
     process.exitCode = EXIT.stopped;
     return null;
   }
@@ -254,6 +257,7 @@ class Run {
             target.open(compile(graph, { caps: target.caps }).program, settings.threads),
         }),
         every: Math.max(1, Math.round((evaluate.every ?? 1) * perEpoch)),
+        from: setup.settled,
         ...earlyStopping,
       },
     };
@@ -331,7 +335,7 @@ class Run {
     const { step, ended, last } = progress;
     if (ended === null) {
       this.plot(`Stopped at step ${step} of ${setup.steps}.`, false);
-      return this.stoppedAt(step, "a checkpoint is saved; ");
+      return this.stoppedAt(`at step ${step} of ${setup.steps}; a checkpoint is saved`);
     }
     const { keep } = this;
     const useBest = keep === "best" && best !== null;
@@ -339,7 +343,12 @@ class Run {
     const chosen = useBest ? best : model;
     const integer = settings.quantize && integerModel(chosen, settings.quantize);
     const checked = integer && (await options.evaluation?.evaluator.run(integer));
-    const files = writeResults(folder.out, chosen, settings.quantize, io);
+    const files = writeResults(
+      folder.out,
+      { model: chosen, rows: this.rows },
+      settings.quantize,
+      io,
+    );
     const seconds = (performance.now() - this.begun) / 1000;
     const value = of?.value ?? null;
     this.log.append({

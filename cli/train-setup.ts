@@ -4,6 +4,7 @@ import { type Graph, nameOf, typeOf } from "../src/graph/graph.ts";
 import { openModel, readBytes } from "../src/node.ts";
 import { trainableGraph } from "../src/pipeline.ts";
 import { sameShape } from "../src/tensor/tensor.ts";
+import type { BatchSource } from "../src/train/batches.ts";
 import type { StateHook } from "../src/train/between.ts";
 import type { LossConfig } from "../src/train/config.ts";
 import { TEACHER } from "../src/train/data/maker.ts";
@@ -24,12 +25,13 @@ import {
   warmUp,
 } from "../src/train/schedules.ts";
 import { type LossInput, type TrainingStep, trainingStep } from "../src/train/step.ts";
-import { withBatch } from "../src/train/with-batch.ts";
+import { rowsOf, withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { hashBytes, product } from "../src/util/math.ts";
 import type { TrainSettings } from "./train-config.ts";
 import type { InputPort } from "./train-data.ts";
 import { BUILDERS } from "./train-models.ts";
+import type { FirstBatches } from "./train-snip.ts";
 import { sparseTraining } from "./train-sparsity.ts";
 
 /** Whether a name fits one of the patterns, in which * stands for anything. */
@@ -38,18 +40,28 @@ export function fitsPattern(pattern: string, name: string): boolean {
   return new RegExp(`^${parts.join(".*")}$`).test(name);
 }
 
-/** The model with the rows of a batch, before training. */
-export function modelOf(settings: TrainSettings, set: ExampleSet): Graph {
+/** A model before training. */
+interface StartModel {
+  /** With the rows of a batch. */
+  readonly graph: Graph;
+  /** Rows of the model that is written: those of its file, or one. */
+  readonly rows: number;
+}
+
+export function modelOf(settings: TrainSettings, set: ExampleSet): StartModel {
   const { model, data, seed } = settings;
   const { batch } = data;
   const { classes } = set;
-  if (typeof model === "function") return checkedModel(model({ batch, classes, seed }));
+  if (typeof model === "function") {
+    return { graph: checkedModel(model({ batch, classes, seed })), rows: 1 };
+  }
   if ("file" in model) {
     const { graph } = openModel(model.file, model.shapes ? { shapes: model.shapes } : {});
-    return withBatch(trainableGraph(graph), batch);
+    return { graph: withBatch(trainableGraph(graph), batch), rows: rowsOf(graph) };
   }
   const { build, ...sizes } = model;
-  return BUILDERS[build]!.build({ ...sizes, batch, classes: model.classes ?? classes, seed });
+  const options = { ...sizes, batch, classes: model.classes ?? classes, seed };
+  return { graph: BUILDERS[build]!.build(options), rows: 1 };
 }
 
 function checkedModel(graph: Graph): Graph {
@@ -107,6 +119,8 @@ export interface Setup {
   readonly teacher: string;
   /** What happens to the state between steps. */
   readonly between?: StateHook;
+  /** Steps after which the model is as sparse as it is to be. */
+  readonly settled: number;
 }
 
 type Asked = Pick<LossInput, "g" | "outputs" | "input"> & {
@@ -227,20 +241,40 @@ export const teacherOf = ({
 }: Extract<LossConfig, { kind: "distillation" }>): Graph =>
   openModel(teacher, shapes ? { shapes } : {}).graph;
 
-/** The step of a model. `perEpoch`: batches of an epoch. */
-export function setUp(
+/** Where the training's batches come from; `goesOn`: from a checkpoint. */
+interface Batches {
+  readonly source: BatchSource;
+  readonly goesOn: boolean;
+}
+
+/** The first batches, for masks made of them; a teacher has no say in these. */
+function firstBatches(
+  { loss, model }: TrainSettings,
+  input: InputPort,
+  { source, goesOn }: Batches,
+): FirstBatches | null {
+  if (goesOn) return null;
+  const own = loss.kind === "distillation" ? ({ kind: "cross-entropy" } as const) : loss;
+  const frozen = typeof model === "object" && "file" in model && model.batchNorm === "frozen";
+  return { source, input, loss: lossOf({ loss: own }, input), byBatch: !frozen };
+}
+
+/** The step of a model. */
+export async function setUp(
   settings: TrainSettings,
   model: Graph,
   input: InputPort,
-  perEpoch: number,
-): Setup {
+  batches: Batches,
+): Promise<Setup> {
   const { loss, optimizer: o, epochs, evaluate = {}, model: from } = settings;
+  const perEpoch = batches.source.batchesPerEpoch;
   const optimizer = optimizerOf(settings);
   const steps = Math.max(1, Math.round(epochs * perEpoch));
   const follow = settings.quantize?.observe ?? Math.min(1, epochs / 2);
   const observe = { steps: Math.round(follow * perEpoch) };
   const trains = trainsOf(settings, model);
-  const sparse = sparseTraining(settings, model, trains, { perEpoch, steps });
+  const first = firstBatches(settings, input, batches);
+  const sparse = await sparseTraining(settings, model, trains, { perEpoch, steps }, first);
   const frozen = typeof from === "object" && "file" in from ? from.batchNorm : undefined;
   const step = trainingStep(model, {
     optimizer,
@@ -248,7 +282,7 @@ export function setUp(
     decay: decayOf(settings),
     ...(settings.quantize !== undefined && { observe }),
     ...(trains !== null && { trains }),
-    ...(sparse !== null && { masks: sparse.masks }),
+    ...sparse?.step,
     ...(frozen !== undefined && { batchNorm: frozen }),
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
     ...(o.clipValue !== undefined && { clipValue: o.clipValue }),
@@ -263,7 +297,8 @@ export function setUp(
     optimizer,
     steps,
     schedule: scheduleOf(settings, perEpoch, steps),
-    ...(sparse?.hook !== undefined && { between: sparse.hook(step) }),
+    ...(sparse?.between && { between: sparse.between(step) }),
+    settled: sparse?.settled ?? 0,
     metric: evaluate.metric ?? (byInput ? "mse" : "accuracy"),
     target: byInput ? input.name : undefined,
     teacher: loss.kind === "distillation" ? hashBytes(readBytes(loss.teacher)) : "none",

@@ -91,6 +91,8 @@ export interface CompileModelOptions extends RunPassesOptions {
 export interface CompiledModel extends CompileResult {
   /** Predicted time of an inference, in nanoseconds. */
   readonly predictedNs: number;
+  /** What times were predicted by. */
+  readonly costs: CostModel;
   /** Why each layer is computed as it is. Solves the selection again for every layer. */
   readonly explain: () => Explanation;
 }
@@ -136,7 +138,7 @@ function compileAt(
   const { optimum } = chosen;
   invariant(optimum !== undefined, () => "the plan was made without a selection");
   const { predictedNs, explain } = optimum;
-  return { ...compiled, predictedNs, explain };
+  return { ...compiled, predictedNs, costs, explain };
 }
 
 export interface ToOnnxOptions extends OnnxExportOptions {

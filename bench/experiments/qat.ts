@@ -35,6 +35,7 @@ import { prepareQat, type QatOptions } from "../../src/train/qat/prepare.ts";
 import { cosineRate } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
+import { withBatch } from "../../src/train/with-batch.ts";
 import { CIFAR10 } from "./cifar10.ts";
 import { percentEqual, predictions } from "./predict.ts";
 import { engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
@@ -61,7 +62,7 @@ if (path === undefined || flags.data === undefined) {
   process.exit(2);
 }
 
-const { mean, std, augment } = CIFAR10;
+const { batch, mean, std, augment } = CIFAR10;
 const CALIBRATION_BATCHES = 16;
 
 const write = lineWriter(flags.log);
@@ -77,9 +78,8 @@ const seed = Number(flags.seed);
 const epochs = Number(flags.epochs);
 const rate = Number(flags.rate);
 const decay = Number(flags.decay);
-const imported = cleanGraph(loadModel(readFileSync(path)).graph);
+const imported = withBatch(cleanGraph(loadModel(readFileSync(path)).graph), batch);
 const float = cleanGraph(runPasses(imported, [toLayout("nhwc")]));
-const batch = float.values.get(float.inputs[0]!)!.type.shape[0]!;
 const output = float.outputNames[0]!;
 const engine = await engineNamed(flags.engine);
 

@@ -19,6 +19,7 @@ import { sgd } from "../../src/train/optimizers.ts";
 import { oneCycle } from "../../src/train/schedules.ts";
 import { trainingStep } from "../../src/train/step.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
+import { withBatch } from "../../src/train/with-batch.ts";
 import { CIFAR10, MNIST, type Sets } from "./cifar10.ts";
 import { accuracy, engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
@@ -125,6 +126,8 @@ for (let epoch = 0; epoch < epochs; epoch++) {
   }
 }
 write({ totalSeconds: secondsSince(begun) });
-if (flags.save !== undefined) writeFileSync(flags.save, toOnnx(trainer.model()));
+if (flags.save !== undefined) {
+  writeFileSync(flags.save, toOnnx(withBatch(trainer.model(), 1)));
+}
 trainer.close();
 await batches.close();

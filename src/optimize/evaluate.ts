@@ -1,8 +1,8 @@
 /** @file Runs a compiled candidate over rows and measures it: outputs, bytes, latency, layers. */
 import type { Graph } from "../graph/graph.ts";
 import { type CompiledModel, compile } from "../pipeline.ts";
+import { nodeTimes } from "../profile/node-times.ts";
 import { createSession, type Session } from "../runtime/session.ts";
-import { costModel } from "../select/costs.ts";
 import { emitModule } from "../targets/wasm/module.ts";
 import { dequantizeTensor } from "../tensor/quant.ts";
 import { byteSize, type Tensor, toNumbers } from "../tensor/tensor.ts";
@@ -86,12 +86,9 @@ export function layerRows(
   speed: number,
   sensitivity: (name: string) => number | null,
 ): LayerRow[] {
-  const costs = costModel();
   const { compiled, session } = loaded;
-  const steps = session.profile(30);
-  return compiled.nodes
-    .filter((n) => n.stepCount > 0)
-    .map(({ node, implementation, firstStep, stepCount, ins, outs, choice, candidate }) => {
+  return nodeTimes(compiled, session.profile(30)).map(
+    ({ node: { node, implementation, ins, outs }, measuredMs, predictedMs }) => {
       const macs = node.op.cost?.(ins, node.attrs, outs).macs ?? 0;
       const constants = node.ins.map((v, i) => (compiled.isConstant(v) ? byteSize(ins[i]!) : 0));
       const weightBytes = constants.reduce((a, b) => a + b, 0);
@@ -102,9 +99,10 @@ export function layerRows(
         implementation,
         macs,
         weightBytes,
-        measuredMs: steps.slice(firstStep, firstStep + stepCount).reduce((s, x) => s + x.ms, 0),
-        predictedMs: (speed * costs.estimate(choice, candidate).ns) / 1e6,
+        measuredMs,
+        predictedMs: speed * predictedMs,
         sensitivity: sensitivity(name),
       };
-    });
+    },
+  );
 }

@@ -13,6 +13,7 @@ import { convI8Depthwise } from "./conv/i8-depthwise.ts";
 import { convI8DepthwisePairs } from "./conv/i8-depthwise-pairs.ts";
 import { convI8DepthwiseWide } from "./conv/i8-depthwise-wide.ts";
 import { convI8Gemm } from "./conv/i8-gemm.ts";
+import { convI8Spmm } from "./conv/i8-spmm.ts";
 import { convI8Winograd } from "./conv/i8-winograd.ts";
 import { convBackwardWeightsF32 } from "./conv-backward-weights/f32.ts";
 import { convBackwardWeightsF32Depthwise } from "./conv-backward-weights/f32-depthwise.ts";
@@ -43,6 +44,7 @@ export const primitives: Readonly<Record<string, readonly Primitive[]>> = {
     convI8Gemm,
     convI8Winograd,
     convF32Spmm,
+    convI8Spmm,
     convF32Blocks,
   ],
   batch_norm_training: [batchNormTrainingF32],

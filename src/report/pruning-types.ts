@@ -28,6 +28,23 @@ export interface PruneVariant {
   readonly epochs: number | null;
 }
 
+/** One form of a model on disk, of the original and of the result, in bytes. */
+export interface StoredPair {
+  readonly what: "ONNX" | "ONNX without zeros" | "WebAssembly";
+  readonly raw: readonly [before: number, after: number];
+  /** After gzip -9. */
+  readonly gzip: readonly [before: number, after: number];
+}
+
+/** Milliseconds in the original and in the result. */
+export interface TimesPair {
+  readonly predictedMs: readonly [before: number, after: number];
+  readonly measuredMs: readonly [before: number, after: number];
+}
+
+/** A layer before and after; `times` null: it is not computed apart from others. */
+export type ReportedLayer = PrunedLayer & { readonly times: TimesPair | null };
+
 /** One round of pruning and training. */
 export interface PruneRoundRow {
   readonly round: number;
@@ -65,7 +82,10 @@ export interface PruneReport {
   /** Which of them was written as the result. */
   readonly result: string;
   readonly rounds: readonly PruneRoundRow[];
-  readonly layers: readonly PrunedLayer[];
+  readonly layers: readonly ReportedLayer[];
+  /** Of everything that is no layer, or that is computed together with one. */
+  readonly rest: TimesPair;
+  readonly stored: readonly StoredPair[];
   readonly sensitivity:
     | (Sensitivity & {
         /** Training examples that it was evaluated on. */

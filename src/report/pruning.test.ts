@@ -45,8 +45,11 @@ function sample(groups: number): PruneReport {
         macs: [100, 50],
         bytes: [40, 20],
         zeros: [0, 0],
+        times: { predictedMs: [0.9, 0.5], measuredMs: [0.8, 0.4] },
       },
     ],
+    rest: { predictedMs: [0.1, 0.1], measuredMs: [0.3, 0.2] },
+    stored: [{ what: "ONNX without zeros", raw: [4e6, 1e6], gzip: [3e6, 6e5] }],
     sensitivity: {
       ...{ base: 90, better: "high", rows: 50, chosen: { layer0: 0.5 } },
       curves: names.map((group, i) => ({ group, count: 20, points: points(i) })),
@@ -63,6 +66,9 @@ test("the page says what changed, at what price", () => {
     /accuracy 90\.00 % became 89\.50 %\. Measured: 3\.00 ms became 1\.50 ms \(2\.00 times/,
   );
   assert.match(page, /<td>8 → 4<\/td>/);
+  assert.match(page, /<td>0\.900 ms → 0\.500 ms<\/td><td>0\.800 ms → 0\.400 ms<\/td><\/tr>/);
+  assert.match(page, /All else.*<td>0\.100 ms<\/td><td>0\.300 ms → 0\.200 ms<\/td>/);
+  assert.match(page, /On disk[\s\S]*ONNX without zeros<\/th><td>4[.\d]* MB<[\s\S]*25\.0 %/);
   assert.match(page, /layer0: lost 50\.0 %/);
   assert.deepEqual(unclosed(page), []);
   assert.doesNotMatch(page, /https?:|<script|<link|<img|@import|url\(|\son\w+=|\sstyle="/i);

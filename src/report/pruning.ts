@@ -2,7 +2,7 @@
 import { asGiven, bytes, duration, fixed, range, short } from "./format.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { page } from "./page.ts";
-import type { PruneReport, PruneVariant } from "./pruning-types.ts";
+import type { PruneReport, PruneVariant, TimesPair } from "./pruning-types.ts";
 import { SENSITIVITY_STYLE, sensitivitySection } from "./sensitivity.ts";
 
 const TITLES = {
@@ -24,6 +24,7 @@ ${report.notes.length === 0 ? NOTHING : html`<ul>${report.notes.map((n) => html`
 <section><h2>Models</h2>${variants(report)}</section>
 ${rounds(report)}
 <section><h2>Layers</h2>${layers(report)}</section>
+<section><h2>On disk</h2>${stored(report)}</section>
 ${sensitivitySection(report, TITLES[report.metric])}
 ${method(report)}
 </main>`;
@@ -91,14 +92,34 @@ function rounds(report: PruneReport): Html {
 const pair = ([before, after]: readonly [number, number], write: (x: number) => string): Html =>
   before === after ? html`${write(before)}` : html`${write(before)} → ${write(after)}`;
 
-function layers({ layers: all }: PruneReport): Html {
+function layers({ layers: all, rest }: PruneReport): Html {
+  const timed = (times: TimesPair | null): Html =>
+    times === null
+      ? html`<td>–</td><td>–</td>`
+      : html`<td>${pair(times.predictedMs, duration)}</td><td>${pair(times.measuredMs, duration)}</td>`;
   const rows = all.map(
     (l) =>
-      html`<tr><th class="name" scope="row">${cutName(l.name || l.op)}</th><td class="code">${l.op}</td><td>${l.channels === null ? html`` : pair(l.channels, fixed)}</td><td>${pair(l.macs, fixed)}</td><td>${pair(l.bytes, fixed)}</td><td>${pair(l.zeros, (x) => fixed(100 * x, 1))}</td></tr>\n`,
+      html`<tr><th class="name" scope="row">${cutName(l.name || l.op)}</th><td class="code">${l.op}</td><td>${l.channels === null ? html`` : pair(l.channels, fixed)}</td><td>${pair(l.macs, fixed)}</td><td>${pair(l.bytes, fixed)}</td><td>${pair(l.zeros, (x) => fixed(100 * x, 1))}</td>${timed(l.times)}</tr>\n`,
   );
+  const head = ["Channels", "MACs", "Weights, bytes", "Zeros, %", "Predicted", "Measured"];
   return scrolling(
     "Layers",
-    html`<table class="wide"><thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th><th scope="col">Channels</th><th scope="col">MACs</th><th scope="col">Weights, bytes</th><th scope="col">Zeros, %</th></tr></thead><tbody>${rows}</tbody></table>`,
+    html`<table class="wide"><caption>Times of layers in their place in the network, of the original and of the result: predicted by the cost model, and measured, the median.</caption>
+<thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows}</tbody><tfoot><tr><th class="name" scope="row">All else</th><td></td><td></td><td></td><td></td><td></td>${timed(rest)}</tr></tfoot></table>`,
+  );
+}
+
+function stored({ stored: all }: PruneReport): Html {
+  const less = ([before, after]: readonly [number, number]): Html =>
+    html`<td>${bytes(before)}</td><td>${bytes(after)}<span class="range">${share(after, before)}</span></td>`;
+  const rows = all.map(
+    (s) =>
+      html`<tr><th class="name" scope="row">${s.what}</th>${less(s.raw)}${less(s.gzip)}</tr>\n`,
+  );
+  const head = ["Original", "Result", "Original, gzip", "Result, gzip"];
+  return scrolling(
+    "On disk",
+    html`<table><thead><tr><th class="name" scope="col">File</th>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows}</tbody></table>`,
   );
 }
 

@@ -153,17 +153,37 @@ export interface QuantizeConfig {
   readonly keepFloat?: readonly string[];
 }
 
-/** Single weights that are 0 and stay it. */
+/** Single weights that are 0. */
 export interface SparsityConfig {
-  /** As for `tersor prune`: magnitude, magnitude-layer, lamp, blocks, or n of m as nm=2:4. */
+  /**
+   * magnitude, magnitude-layer, lamp, blocks: the smallest go. nm=2:4: two of each four inputs stay. snip, snip-layer: those
+   * go to which the loss is least sensitive on the first batches. movement, movement-layer: those go that move towards 0,
+   * bit by bit. zeros: what is 0 stays 0.
+   */
   readonly method: string;
-  /** Share of the weights that go, 0 to 1; not for n:m. */
+  /** Share of the weights that go, 0 to 1; not for n:m and zeros, which say it themselves. */
   readonly ratio?: number;
   /**
    * Weights go bit by bit (Zhu & Gupta), from epoch `begin` (0) to `end` (two thirds of the run), every so many steps
-   * (default: 20 times). Default: all at once, before the first step.
+   * (default: 20 times). Default: all at once, before the first step; movement always goes bit by bit.
    */
   readonly gradual?: { readonly begin?: number; readonly end?: number; readonly every?: number };
+  /**
+   * Of n:m: the weights that stay are chosen anew in every step (SR-STE), and those that are out decay by this factor of
+   * the rate; 2e-4 is usual. Default: chosen once, before the first step.
+   */
+  readonly srste?: number;
+  /**
+   * Masks that move: of each layer a share (0.3) of the weights that stay goes, the smallest, and as many come where the
+   * gradient is largest (RigL) or at random (SET), every so many steps (default: that of `gradual`, or 20 times), less and
+   * less until epoch `end` (three quarters of the run).
+   */
+  readonly regrow?: {
+    readonly share?: number;
+    readonly every?: number;
+    readonly end?: number;
+    readonly grow?: "gradient" | "random";
+  };
 }
 
 /** Times are in epochs, and may be fractions. */
@@ -192,7 +212,7 @@ export interface TrainConfig {
   readonly epochs: number;
   /** Trains with fake quantisers; what is written is the integer model. */
   readonly quantize?: QuantizeConfig;
-  /** Trains with the smallest weights at 0. */
+  /** Trains with single weights at 0. */
   readonly sparsity?: SparsityConfig;
   /** Default 1. */
   readonly seed?: number;

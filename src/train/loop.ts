@@ -85,6 +85,8 @@ export interface FitOptions {
   readonly evaluation?: {
     readonly evaluator: Evaluator;
     readonly every: number;
+    /** Evaluations after fewer steps are of models that are not yet what they are to be: never the best. Default 0. */
+    readonly from?: number;
     /** Ends the run after so many evaluations without a better one; default never. */
     readonly patience?: number;
     /** What counts as better; default anything. */
@@ -304,19 +306,20 @@ class Fit {
 
   private async evaluate(how: NonNullable<FitOptions["evaluation"]>): Promise<void> {
     await this.refuseNotFinite();
-    const { evaluator, patience = Number.POSITIVE_INFINITY, minDelta = 0 } = how;
+    const { evaluator, from = 0, patience = Number.POSITIVE_INFINITY, minDelta = 0 } = how;
     const start = performance.now();
     const model = this.model();
     const value = await evaluator.run(model);
     const { best, step, stale } = this.progress;
     const sign = metricRises(evaluator.metric) ? 1 : -1;
-    const isBest = best === null || sign * (value - best.value) > minDelta;
+    const counts = step >= from;
+    const isBest = counts && (best === null || sign * (value - best.value) > minDelta);
     if (isBest) this.best = learnedOf(this.o.step.model, model);
     this.progress = {
       ...this.progress,
       last: { step, value },
       best: isBest ? { step, value } : best,
-      stale: isBest ? 0 : stale + 1,
+      stale: isBest || !counts ? 0 : stale + 1,
     };
     if (this.progress.stale >= patience) this.progress = { ...this.progress, ended: "early" };
     const seconds = (performance.now() - start) / 1000;

@@ -19,6 +19,12 @@ function attrsFor(node: Node, from: number, to: number): object {
   };
 }
 
+/** The rows of a graph: the first axis of its first input. */
+export const rowsOf = (graph: Graph): number => {
+  const [input] = graph.inputs;
+  return (input === undefined ? undefined : typeOf(graph, input).shape[0]) ?? 1;
+};
+
 /**
  * `graph` for `rows` rows: the first axis of every input. The same graph when it has them already. Throws UserError
  * when the inputs differ in rows, or when the network depends on their number.

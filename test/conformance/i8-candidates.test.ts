@@ -26,6 +26,8 @@ interface ConvCase {
   readonly pad?: readonly [top: number, left: number, bottom: number, right: number];
   readonly groups?: number;
   readonly act?: Activation;
+  /** Share of the weights that are not 0; default all. */
+  readonly keep?: number;
 }
 
 const RELU: Activation = { fn: "relu" };
@@ -41,6 +43,9 @@ const CASES: readonly ConvCase[] = [
   { x: [1, 11, 10, 8], o: 8, k: [3, 3], stride: 2, pad: [0, 0, 1, 1], groups: 8 },
   { x: [1, 20, 11, 8], o: 8, k: [5, 5], stride: 2, pad: [2, 2, 2, 2], groups: 8 },
   { x: [1, 38, 3, 8], o: 8, k: [3, 3], groups: 8 },
+  { x: [2, 5, 7, 13], o: 9, k: [1, 1], keep: 0.1, act: RELU },
+  { x: [1, 8, 8, 16], o: 6, k: [1, 1], keep: 0.1 },
+  { x: [1, 4, 4, 8], o: 5, k: [1, 1], keep: 0 },
 ]; // biome-ignore format: a table
 
 const ints = (
@@ -63,7 +68,11 @@ function convGraph(rng: Rng, c: ConvCase, dtype: "i8" | "u8", arith: Arith): Gra
   const x = g.input("x", tensorType(dtype, c.x, quant));
   const scale = Array.from({ length: c.o }, () => Math.fround(0.01 * (0.5 + rng.next())));
   const wQuant = { scale, zeroPoint: scale.map(() => 0), axis: 0 };
-  const weights = ints(rng, "i8", [c.o, ...c.k, c.x[3] / (c.groups ?? 1)], -127, 127);
+  const dense = ints(rng, "i8", [c.o, ...c.k, c.x[3] / (c.groups ?? 1)], -127, 127);
+  const { keep } = c;
+  const kept = (v: number): number => (rng.next() < keep! ? v : 0);
+  const weights =
+    keep === undefined ? dense : { ...dense, data: (dense.data as Int8Array).map(kept) };
   const w = g.constant({ type: { ...weights.type, quant: wQuant }, data: weights.data });
   const b = g.constant(ints(rng, "i32", [c.o], -2000, 2000));
   const pad = c.pad ?? [0, 0, 0, 0];
@@ -127,6 +136,11 @@ for (const arith of ["float", "tflite"] as const satisfies readonly Arith[]) {
         const label = `x[${c.x}] o${c.o} k[${c.k}] g${c.groups ?? 1}`;
         const names = await checkAll(graph, [ints(rng, dtype, c.x, lo, hi)], label);
         t.diagnostic(`${label}: ${names.join(", ")}`);
+        assert.equal(
+          names.some((n) => n.includes("spmm")),
+          c.keep !== undefined,
+          label,
+        );
       }
     });
   }

@@ -11,7 +11,7 @@ export interface SparseRows {
   readonly rows: number;
   readonly columns: number;
   readonly nonZeros: number;
-  /** Values in order of rows, f32; at least one element. */
+  /** Values in order of rows, f32 or i8; at least one element. */
   readonly values: Tensor;
   /** Column of each value, u16. */
   readonly indices: Tensor;
@@ -31,6 +31,39 @@ export function countNonZeros(w: Tensor): number {
   let n = 0;
   for (let i = 0; i < w.data.length; i++) if (w.data[i] !== 0) n++;
   return n;
+}
+
+/**
+ * Rows of i8 weights, each filled up to a multiple of `multiple` values by zeros of the row; null: a row has not enough.
+ */
+export function paddedRows(w: Tensor, rows: number, multiple: number): SparseRows | null {
+  const columns = w.data.length / rows;
+  const [values, places, starts]: [number[], number[], number[]] = [[], [], [0]];
+  for (let r = 0; r < rows; r++) {
+    const row = Array.from({ length: columns }, (_, c) => Number(w.data[r * columns + c]));
+    const nonZeros = row.filter((value) => value !== 0).length;
+    let fill = (multiple - (nonZeros % multiple)) % multiple;
+    if (nonZeros + fill > columns) return null;
+    row.forEach((value, c) => {
+      if (value === 0 && fill-- <= 0) return;
+      values.push(value);
+      places.push(r * columns + c);
+    });
+    starts.push(values.length);
+  }
+  const count = values.length;
+  if (count === 0) values.push(...new Array<number>(multiple).fill(0));
+  return {
+    ...{ rows, columns, nonZeros: count },
+    values: tensorOf("i8", [values.length], values),
+    indices: tensorOf(
+      "u16",
+      [values.length],
+      count === 0 ? values : places.map((p) => p % columns),
+    ),
+    places: Uint32Array.from(places),
+    starts: tensorOf("i32", [starts.length], starts),
+  };
 }
 
 /** Rows of a dense [rows, columns] tensor. */

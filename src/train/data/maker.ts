@@ -146,7 +146,7 @@ function check(set: ExampleSet, options: BatchOptions): void {
 }
 
 /** Full batches of an epoch. Throws UserError E_DATA when there is none. */
-export function batchesIn({ count }: ExampleSet, batch: number): number {
+function batchesIn({ count }: ExampleSet, batch: number): number {
   const batches = Math.floor(count / batch);
   if (batches > 0) return batches;
   throw new UserError("E_DATA", `${count} examples do not fill a batch of ${batch}`, {

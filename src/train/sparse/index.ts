@@ -3,4 +3,4 @@ export { type GradualOptions, gradualPruning } from "./gradual.ts";
 export { type MovementOptions, movementPruning } from "./movement.ts";
 export { type SparseMethod, type SparseTraining, sparseTraining } from "./plan.ts";
 export { type RegrowOptions, regrowFraction, regrowth } from "./regrow.ts";
-export { gradientName, type MaskUpdate, scoreName } from "./update.ts";
+export { gradientName, LAMBDA, type MaskUpdate, scoreName } from "./update.ts";

@@ -3,11 +3,12 @@ import {
   fullMasks,
   type LayerWeights,
   layerWeights,
+  type Masks,
   magnitudeMasks,
   nmMasks,
 } from "../../compress/sparsity/index.ts";
 import type { Graph } from "../../graph/graph.ts";
-import type { StateHook } from "../between.ts";
+import { hooksInTurn, type StateHook } from "../between.ts";
 import { parametersOf } from "../parameters.ts";
 import type { StepOptions, TrainingStep } from "../step.ts";
 import { type GradualOptions, gradualPruning } from "./gradual.ts";
@@ -15,8 +16,10 @@ import { type MovementOptions, movementPruning } from "./movement.ts";
 import { type RegrowOptions, regrowth } from "./regrow.ts";
 
 export type SparseMethod =
-  /** The smallest weights go while training. */
-  | ({ readonly kind: "gradual" } & GradualOptions)
+  /** Masks that are given, of parameters by name; with `regrow` they move. */
+  | { readonly kind: "fixed"; readonly masks: Masks; readonly regrow?: RegrowOptions }
+  /** The smallest weights go while training; with `regrow` some come back (GraNet, arXiv:2106.10404). */
+  | ({ readonly kind: "gradual"; readonly regrow?: RegrowOptions } & GradualOptions)
   /** Those go that moved towards 0: for fine-tuning. */
   | ({ readonly kind: "movement" } & MovementOptions)
   /** n of each m inputs stay, chosen anew in every step (SR-STE). */
@@ -31,6 +34,20 @@ export interface SparseTraining {
   readonly between: ((training: TrainingStep) => StateHook) | null;
 }
 
+type MakeHook = (training: TrainingStep) => StateHook;
+
+/** Masks that the first hook changes, and that then move. */
+function moving(masks: Masks, regrow?: RegrowOptions, first?: MakeHook): SparseTraining {
+  const moves: MakeHook | undefined = regrow && ((training) => regrowth(training, regrow));
+  const hooks = [first, moves].filter((hook) => hook !== undefined);
+  const byGradient = regrow !== undefined && regrow.grow !== "random";
+  return {
+    step: { masks, ...(byGradient && { maskUpdate: { kind: "gradients" } }) },
+    between:
+      hooks.length === 0 ? null : (training) => hooksInTurn(...hooks.map((make) => make(training))),
+  };
+}
+
 /** How to train a model sparsely. `layers`: which weights, by the names of parameters; default all. */
 export function sparseTraining(
   model: Graph,
@@ -41,11 +58,13 @@ export function sparseTraining(
     layers(w.name),
   );
   switch (method.kind) {
-    case "gradual":
-      return {
-        step: { masks: fullMasks(weights) },
-        between: (training) => gradualPruning(training, method),
-      };
+    case "fixed":
+      return moving(method.masks, method.regrow);
+    case "gradual": {
+      const { kind: _, regrow, ...schedule } = method;
+      const grow: MakeHook = (training) => gradualPruning(training, schedule);
+      return moving(fullMasks(weights), regrow, grow);
+    }
     case "movement":
       return {
         step: { masks: fullMasks(weights), maskUpdate: { kind: "movement" } },
@@ -57,15 +76,8 @@ export function sparseTraining(
       return { step: { masks, maskUpdate: { kind: "sr-ste", ...how } }, between: null };
     }
     case "regrow": {
-      const { sparsity } = method;
-      const random = method.grow === "random";
-      return {
-        step: {
-          masks: magnitudeMasks(weights, { sparsity, scope: "layer" }),
-          maskUpdate: { kind: random ? "zero" : "gradients" },
-        },
-        between: (training) => regrowth(training, method),
-      };
+      const { kind: _, sparsity, ...regrow } = method;
+      return moving(magnitudeMasks(weights, { sparsity, scope: "layer" }), regrow);
     }
   }
 }

@@ -261,6 +261,10 @@ const METHODS: readonly SparseMethod[] = [
   { kind: "movement", scope: "global", begin: 0, end: 6, final: 0.7, every: 2 },
   { kind: "regrow", sparsity: 0.6, every: 2, end: 8 },
   { kind: "regrow", sparsity: 0.6, every: 2, end: 8, grow: "random", seed: 7 },
+  {
+    ...{ kind: "gradual", scope: "global", begin: 0, end: 6, final: 0.7, every: 2 },
+    regrow: { every: 3, end: 8 },
+  },
 ];
 
 for (const method of METHODS) {
@@ -279,7 +283,7 @@ for (const method of METHODS) {
         [own, Uint8Array.from(tensor.data as Float32Array, (x) => (x === 0 ? 0 : 1))] as const,
     );
     // N:M leaves the head's 8 inputs and the convolution's 4 by half.
-    const want = { nm: 0.5, movement: 0.7, regrow: 0.6, gradual: 0 }[method.kind];
+    const want = { nm: 0.5, movement: 0.7, regrow: 0.6, gradual: 0.7, fixed: 0 }[method.kind];
     assert.ok(Math.abs(sparsityOf(new Map(zeros)) - want) < 0.01);
   });
 }
