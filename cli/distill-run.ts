@@ -37,12 +37,12 @@ import { inputOf } from "./train-setup.ts";
 /** Rows that tell before training whether the teacher is fed as it should be, and a share that is hardly knowledge. */
 const TRIED_ROWS = 128;
 
-const floatModel = (graph: Graph): Graph => unpackWeights(trainableGraph(graph));
+export const floatModel = (graph: Graph): Graph => unpackWeights(trainableGraph(graph));
 
 const isFile = (text: string): boolean => /\.(onnx|tflite)$/i.test(text);
 
 /** The student with single rows. */
-function makeStudent(teacher: Graph, flags: DistillFlags): MadeStudent {
+export function makeStudent(teacher: Graph, flags: DistillFlags): MadeStudent {
   const { student, init } = flags;
   if (!isFile(student)) {
     const options = { seed: seedOf(flags), ...(init !== undefined && { weights: init }) };
@@ -80,7 +80,8 @@ function withCrs(train: TrainSettings, student: MadeStudent, teacher: Graph): Tr
   return { ...train, optimizer: { ...train.optimizer, decay: Object.fromEntries(names) } };
 }
 
-interface Job {
+/** What one run works on. */
+export interface Job {
   readonly flags: DistillFlags;
   readonly io: Io;
   readonly path: string;
@@ -140,7 +141,7 @@ async function warnOfTeacher(job: Job): Promise<void> {
 }
 
 /** Trains the student with a teacher, or without one; null: it was stopped. */
-async function trained(job: Job, name: "student" | "control"): Promise<Graph | null> {
+export async function trained(job: Job, name: "student" | "control"): Promise<Graph | null> {
   const { settings, student, flags, sets, teacher } = job;
   const { loss } = settings;
   const given = withCrs(settings.train, student, teacher);

@@ -1,13 +1,6 @@
 /** @file `tersor exits`: what it writes and measures, going on, the trunk left alone, integers, refusals. */
 import assert from "node:assert/strict";
-import {
-  copyFileSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
@@ -19,10 +12,10 @@ import { exitsOf } from "../src/train/exits/index.ts";
 import { parametersOf } from "../src/train/parameters.ts";
 import { tersor } from "../test/support/cli.ts";
 import { writeDigits } from "../test/support/digits.ts";
+import { type Recorder, recorder } from "../test/support/recorder.ts";
 import { smallResidual } from "../test/support/small-residual.ts";
 import { exits } from "./exits-run.ts";
 import { type ExitsFlags, ruleOf } from "./exits-settings.ts";
-import type { Io } from "./io.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tersor-exits-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -41,29 +34,12 @@ writeFileSync(
   }),
 );
 
-/** What a run in this process said. */
-interface Said {
-  readonly printed: string;
-  readonly notes: string;
-  readonly objects: readonly object[];
-}
+type Asked = Omit<Partial<ExitsFlags>, "out">;
 
-async function run(
-  out: string,
-  flags: Omit<Partial<ExitsFlags>, "out">,
-  path = model,
-): Promise<Said> {
-  const [printed, notes]: [string[], string[]] = [[], []];
-  const objects: object[] = [];
-  const io: Io = {
-    ...{ json: false, verbose: false, width: 100 },
-    print: (text) => void printed.push(text),
-    note: (text) => void notes.push(text),
-    object: (value) => void objects.push(value),
-    progress: () => {},
-  };
-  await exits(path, { config, ...flags, out: join(folder, out) }, io);
-  return { printed: printed.join("\n"), notes: notes.join("\n"), objects };
+async function run(out: string, flags: Asked, path = model): Promise<Recorder> {
+  const said = recorder();
+  await exits(path, { config, ...flags, out: join(folder, out) }, said.io);
+  return said;
 }
 
 const reportIn = (out: string): ExitsReport =>
@@ -93,8 +69,8 @@ suite("tersor exits", { concurrency: 1 }, () => {
   test("the artefact does what the report says; again, the run goes on from what is finished", async () => {
     const flags = { mode: "self", hold: 0.3, int8: true, maxDrop: 5 } as const;
     const said = await run("a", flags);
-    assert.match(said.notes, /chosen by 60 rows only/);
-    assert.match(said.printed, /exit1 +behind/);
+    assert.match(said.notes(), /chosen by 60 rows only/);
+    assert.match(said.printed(), /exit1 +behind/);
     first = reportIn("a");
     const report = first;
     assert.deepEqual(
@@ -118,7 +94,7 @@ suite("tersor exits", { concurrency: 1 }, () => {
       assert.ok(page.includes(text), text);
     }
     const second = await run("a", { ...flags, int8: false });
-    assert.match(second.printed, /this run is finished/);
+    assert.match(second.printed(), /this run is finished/);
     const plain = (r: ExitsReport) => ({
       ...{ exits: r.exits, threshold: r.threshold, curve: r.curve },
       models: r.models.slice(0, 4).map(({ latency: _, ...m }) => m),
@@ -174,7 +150,7 @@ suite("tersor exits", { concurrency: 1 }, () => {
   });
 
   test("refusals say what to do", async () => {
-    const cases: readonly (readonly [Omit<Partial<ExitsFlags>, "out">, RegExp])[] = [
+    const cases: readonly (readonly [Asked, RegExp])[] = [
       [{ at: ["nowhere"] }, /named 'nowhere'/],
       [{ hold: 0.95 }, /do not fill a batch of 20/],
       [{ threshold: 0.5, meanMacs: 0.5 }, /two ways/],
