@@ -131,6 +131,11 @@ suite("tersor exits", { concurrency: 1 }, () => {
         report.exits.map((e) => e.share),
       );
     }
+    // Integers go from stage to stage.
+    assert.match(
+      readFileSync(join(folder, "a/int8/stage2.d.ts"), "utf8"),
+      /feature0": U?[Ii]nt8Array/,
+    );
     const { graph } = openModel(join(folder, "a/model.onnx"));
     assert.equal(exitsOf(graph).length, 1);
   });
