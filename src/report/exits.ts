@@ -107,6 +107,11 @@ export function exitFindings(report: Omit<ExitsReport, "findings">): string[] {
     lossText("the artefact at the threshold", "all layers with exits", drop),
     lossText("the artefact at the threshold", "the model as given", chosen.drop!),
   ];
+  if (chosen.meanMacs >= given.meanMacs) {
+    found.push(
+      "That is no gain: the branches cost more than rows that leave early save. Take fewer or later exits, branches without a convolution, longer training, or a lower threshold.",
+    );
+  }
   const trained = whole.drop!;
   if (trained.value !== 0) {
     found.push(
