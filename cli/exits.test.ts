@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { interpret } from "../src/graph/interpret.ts";
 import { openModel } from "../src/node.ts";
 import { toOnnx } from "../src/pipeline.ts";
 import type { ExitsReport } from "../src/report/exits.ts";
@@ -14,6 +15,7 @@ import { tersor } from "../test/support/cli.ts";
 import { writeDigits } from "../test/support/digits.ts";
 import { type Recorder, recorder } from "../test/support/recorder.ts";
 import { smallResidual } from "../test/support/small-residual.ts";
+import { seededFeeds, worstOutput } from "../test/support/whole-models.ts";
 import { exits } from "./exits-run.ts";
 import { type ExitsFlags, ruleOf } from "./exits-settings.ts";
 
@@ -151,6 +153,18 @@ suite("tersor exits", { concurrency: 1 }, () => {
     const [before, now] = [model, join(folder, "b/model.onnx")].map(weightsIn);
     for (const [name, values] of before!) assert.deepEqual(now!.get(name), values, name);
     assert.ok([...now!.keys()].some((name) => name.startsWith("exit2.")));
+    const [was, is] = [model, join(folder, "b/model.onnx")].map((path) => openModel(path).graph);
+    const feeds = seededFeeds(was!, 4);
+    const [want, got] = [was!, is!].map((graph) => interpret(graph, feeds)[0]!);
+    assert.ok(worstOutput([got!], [want!], "relative") < 1e-5, "running averages stay too");
+    const averages = [...is!.constants].filter(([v]) =>
+      is!.values.get(v)!.name.startsWith("exit1.norm.mean"),
+    );
+    assert.equal(averages.length, 1);
+    assert.ok(
+      (averages[0]![1].data as Float32Array).some((x) => x !== 0),
+      "the branch's move",
+    );
     await assert.rejects(run("b", { ...flags, freeze: false }), /is of another run: .*stays/);
   });
 

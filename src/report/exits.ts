@@ -1,7 +1,7 @@
 /** @file The report of early exits: the model as given beside the one that stops early, and what each exit takes. */
 import type { MetricValue } from "../optimize/metrics.ts";
 import { head, lossText } from "./distil.ts";
-import { asGiven, decimalsFor, duration, fixed, range } from "./format.ts";
+import { asGiven, decimalsFor, duration, fixed, range, short } from "./format.ts";
 import { items } from "./html.ts";
 import { cutName, type Html, html, NOTHING } from "./markup.ts";
 import { page } from "./page.ts";
@@ -101,8 +101,8 @@ export function exitFindings(report: Omit<ExitsReport, "findings">): string[] {
   const ways = early.map((e) => `${percent(e.share)} at ${e.name}`).join(", ");
   const found = [
     left === 0
-      ? `At the threshold ${asGiven(threshold.value)} no evaluation row leaves early.`
-      : `At the threshold ${asGiven(threshold.value)} ${percent(left)} of the evaluation rows leave early: ${ways}.`,
+      ? `At the threshold ${short(threshold.value)} no evaluation row leaves early.`
+      : `At the threshold ${short(threshold.value)}, ${percent(left)} of the evaluation rows leave early: ${ways}.`,
     `A row takes ${percent(chosen.meanMacs / given.meanMacs)} of the multiply-accumulates of the model as given on average, and ${speedText(given.latency!, chosen.latency!)} (mean of ${fixed(report.timedRows)} rows).`,
     lossText("the artefact at the threshold", "all layers with exits", drop),
     lossText("the artefact at the threshold", "the model as given", chosen.drop!),
