@@ -1,20 +1,13 @@
 /** @file One run of `tersor distill`: makes the student, trains it (and its control), quantises, measures, reports. */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import {
-  collectStats,
-  plainWeights,
-  quantizeGraph,
-  unpackWeights,
-} from "../src/compress/quantize/index.ts";
+import { unpackWeights } from "../src/compress/quantize/index.ts";
 import { macsOf, parameterCount } from "../src/graph/count.ts";
-import { type Graph, typeOf } from "../src/graph/graph.ts";
+import type { Graph } from "../src/graph/graph.ts";
 import { openModel } from "../src/node.ts";
-import { compiledExecutor } from "../src/optimize/executor.ts";
 import { measureModels, type Subject, topOne } from "../src/optimize/measure-models.ts";
 import { cleanGraph, trainableGraph } from "../src/pipeline.ts";
 import { type DistilReport, distilFindings, renderDistilReport } from "../src/report/distil.ts";
-import { makeTensor, type Tensor } from "../src/tensor/tensor.ts";
 import { pointPairs } from "../src/train/distil.ts";
 import type { Network } from "../src/train/network.ts";
 import { parametersOf, tagsOf, withOwnParameters } from "../src/train/parameters.ts";
@@ -31,6 +24,7 @@ import {
 } from "./distill-settings.ts";
 import { writeFiles } from "./files.ts";
 import { bytes, count, ms, pair, plural, table } from "./format.ts";
+import { integersOf } from "./int8.ts";
 import { type Io, seedOf } from "./io.ts";
 import { machineInfo } from "./measure.ts";
 import { openForCommand } from "./options.ts";
@@ -40,17 +34,15 @@ import { modelFiles } from "./train-results.ts";
 import { train } from "./train-run.ts";
 import { inputOf } from "./train-setup.ts";
 
-/** Rows that ranges of integers are taken from. */
-const CALIBRATION_ROWS = 256;
 /** Rows that tell before training whether the teacher is fed as it should be, and a share that is hardly knowledge. */
 const TRIED_ROWS = 128;
 
-const floatModel = (graph: Graph): Graph => unpackWeights(trainableGraph(graph));
+export const floatModel = (graph: Graph): Graph => unpackWeights(trainableGraph(graph));
 
 const isFile = (text: string): boolean => /\.(onnx|tflite)$/i.test(text);
 
 /** The student with single rows. */
-function makeStudent(teacher: Graph, flags: DistillFlags): MadeStudent {
+export function makeStudent(teacher: Graph, flags: DistillFlags): MadeStudent {
   const { student, init } = flags;
   if (!isFile(student)) {
     const options = { seed: seedOf(flags), ...(init !== undefined && { weights: init }) };
@@ -88,7 +80,8 @@ function withCrs(train: TrainSettings, student: MadeStudent, teacher: Graph): Tr
   return { ...train, optimizer: { ...train.optimizer, decay: Object.fromEntries(names) } };
 }
 
-interface Job {
+/** What one run works on. */
+export interface Job {
   readonly flags: DistillFlags;
   readonly io: Io;
   readonly path: string;
@@ -148,7 +141,7 @@ async function warnOfTeacher(job: Job): Promise<void> {
 }
 
 /** Trains the student with a teacher, or without one; null: it was stopped. */
-async function trained(job: Job, name: "student" | "control"): Promise<Graph | null> {
+export async function trained(job: Job, name: "student" | "control"): Promise<Graph | null> {
   const { settings, student, flags, sets, teacher } = job;
   const { loss } = settings;
   const given = withCrs(settings.train, student, teacher);
@@ -162,20 +155,6 @@ async function trained(job: Job, name: "student" | "control"): Promise<Graph | n
   const io: Io = { ...job.io, object: () => {} };
   const result = await train(all, flags, io, sets);
   return result === null ? null : withBatch(result.model, 1);
-}
-
-/** The student in 8 bits, by the ranges of training rows. */
-async function integersOf(job: Job, student: Graph): Promise<Graph> {
-  const rows = rowsFor(job, student, "train");
-  const float = plainWeights(cleanGraph(student));
-  const input = float.inputs[0]!;
-  const feeds: (readonly Tensor[])[] = [];
-  for (let i = 0; i < Math.min(CALIBRATION_ROWS, rows?.batchesPerEpoch ?? 0); i++) {
-    const data = (await rows!.batch(i)).feeds[float.values.get(input)!.name]!;
-    feeds.push([makeTensor(typeOf(float, input), (data as Float32Array).slice() as never)]);
-  }
-  const stats = await collectStats(float, compiledExecutor(), feeds);
-  return quantizeGraph(float, stats, { observer: { kind: "mse" } });
 }
 
 /** Trains and measures everything; null: it was stopped. */
@@ -203,7 +182,7 @@ async function subjectsOf(job: Job): Promise<Subject[] | null> {
   }
   if (flags.int8 === true) {
     io.progress("quantising the student");
-    const graph = await integersOf(job, student);
+    const graph = await integersOf(student, rowsFor(job, student, "train"));
     writeFiles(join(flags.out, "int8"), modelFiles(graph));
     // The input keeps its name; its rows are those of the float student.
     const rows = rowsFor(job, student, "evaluation");

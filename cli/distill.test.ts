@@ -14,10 +14,10 @@ import { studentFromText } from "../src/train/student/recipe.ts";
 import type { UserError } from "../src/util/errors.ts";
 import { tersor } from "../test/support/cli.ts";
 import { writeDigits } from "../test/support/digits.ts";
+import { type Recorder, recorder } from "../test/support/recorder.ts";
 import { smallResidual } from "../test/support/small-residual.ts";
 import { distill } from "./distill-run.ts";
 import { type DistillFlags, lossOf, softened } from "./distill-settings.ts";
-import type { Io } from "./io.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tersor-distill-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -35,28 +35,12 @@ writeFileSync(
   }),
 );
 
-/** What a run in this process said. */
-interface Said {
-  readonly printed: string;
-  readonly notes: string;
-  readonly objects: readonly object[];
-}
-
 type Asked = Omit<Partial<DistillFlags>, "out">;
 
-async function run(out: string, flags: Asked): Promise<Said> {
-  const [printed, notes]: [string[], string[]] = [[], []];
-  const objects: object[] = [];
-  const io: Io = {
-    ...{ json: false, verbose: false, width: 100 },
-    print: (text) => void printed.push(text),
-    note: (text) => void notes.push(text),
-    object: (value) => void objects.push(value),
-    progress: () => {},
-  };
-  const all = { student: "", config, ...flags, out: join(folder, out) };
-  await distill(teacher, all, io);
-  return { printed: printed.join("\n"), notes: notes.join("\n"), objects };
+async function run(out: string, flags: Asked): Promise<Recorder> {
+  const said = recorder();
+  await distill(teacher, { student: "", config, ...flags, out: join(folder, out) }, said.io);
+  return said;
 }
 
 const reportIn = (out: string): DistilReport =>
@@ -127,8 +111,8 @@ suite("tersor distill", { concurrency: 1 }, () => {
       int8: true,
     } as const;
     const first = await run("a", flags);
-    assert.match(first.notes, /note: the teacher itself scores [\d.]+ % on the first 40 rows/);
-    assert.match(first.printed, /learns from +softened .*attention transfer \(100\), labels/);
+    assert.match(first.notes(), /note: the teacher itself scores [\d.]+ % on the first 40 rows/);
+    assert.match(first.printed(), /learns from +softened .*attention transfer \(100\), labels/);
     const report = reportIn("a");
     assert.deepEqual(
       report.models.map((m) => m.name),
@@ -151,7 +135,7 @@ suite("tersor distill", { concurrency: 1 }, () => {
     }
     rmSync(join(folder, "a/control"), { recursive: true });
     const second = await run("a", flags);
-    assert.match(second.printed, /this run is finished: step 18/);
+    assert.match(second.printed(), /this run is finished: step 18/);
     const without = (r: DistilReport) => r.models.map(({ latency: _, ...m }) => m);
     assert.deepEqual(without(reportIn("a")), without(report));
   });
@@ -175,7 +159,7 @@ suite("tersor distill", { concurrency: 1 }, () => {
     assert.match(said!.models[1]!.description, /from given weights/);
     assert.equal(said!.points.length, 2);
     const factors = await run("c", { student: "tucker=params=60%", epochs: 1 });
-    assert.match(factors.printed, /5 parts replaced/);
+    assert.match(factors.printed(), /5 parts replaced/);
   });
 
   test("refusals say what to do", async () => {

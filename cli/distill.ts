@@ -4,7 +4,8 @@ import { STUDENT_FORMS } from "../src/train/student/recipe.ts";
 import { distill } from "./distill-run.ts";
 import type { DistillFlags } from "./distill-settings.ts";
 import { makeIo } from "./io.ts";
-import { collect, realNumber, wholeNumber, withCommon } from "./options.ts";
+import { collect, realNumber, withCommon } from "./options.ts";
+import { withRun, withTraining } from "./train-options.ts";
 
 const NOTES = `
 --student: ${STUDENT_FORMS.replace("acdc", "\n  acdc")}, or a model's file.
@@ -14,45 +15,27 @@ The same command again goes on where it was stopped.`;
 
 const points = (text: string): string[] => text.split(",").map((s) => s.trim());
 
-const dataFlags = (command: Command): Command =>
-  command
-    .option("--data <path>", "training data, as for tersor train")
-    .option("--eval-data <path>", "data to evaluate on")
-    .option("--config <file>", "data, optimizer, schedule, epochs: .ts, .mjs, .js or .json")
-    .option("--epochs <n>", "instead of the configuration's, default 10", realNumber(0))
-    .option("--batch <n>", "rows of a batch, default 128", wholeNumber(1))
-    .option("--rate <x>", "highest learning rate, in one cycle", realNumber(0))
-    .option("--threads <n>", "threads that train; results do not depend on it", wholeNumber(1))
-    .addOption(
-      new Option(
-        "--engine <name>",
-        "what trains: WebAssembly, or C compiled for this machine",
-      ).choices(["wasm", "native"]),
-    );
-
 export const distillCommand = (): Command =>
   withCommon(
-    dataFlags(
-      new Command("distill")
-        .description("train a smaller student of a trained model, and measure both")
-        .addArgument(new Argument("<teacher>", ".onnx or .tflite file"))
-        .requiredOption("--student <what>", "blocks=..., tucker=..., ..., or a model's file")
-        .addOption(
-          new Option("--init <what>", "weights of layers that stay, under blocks").choices([
-            "fresh",
-            "teacher",
-          ]),
-        )
-        .option("--at [beta]", "attention transfer of this weight, default 1000")
-        .option("--kd [T=4,alpha=0.9]", "softened outputs at this temperature and share")
-        .option("--hint <x>", "weight of hints: features like the teacher's", realNumber(0))
-        .option("--points <names>", "places of --at and --hint: name, or student=teacher", points)
-        .option("--control", "also train the same student on the same batches without a teacher")
-        .option("--int8", "also quantise the student to 8 bits")
-        .option("--shape <name=dims>", "shape of an input, for example x=1,3,224,224", collect),
-    )
-      .option("--resume", "refuse to start at the beginning")
-      .option("--fresh", "remove checkpoints and logs, start at the beginning")
-      .requiredOption("--out <folder>", "where to write")
-      .addHelpText("after", NOTES),
+    withRun(
+      withTraining(
+        new Command("distill")
+          .description("train a smaller student of a trained model, and measure both")
+          .addArgument(new Argument("<teacher>", ".onnx or .tflite file"))
+          .requiredOption("--student <what>", "blocks=..., tucker=..., ..., or a model's file")
+          .addOption(
+            new Option("--init <what>", "weights of layers that stay, under blocks").choices([
+              "fresh",
+              "teacher",
+            ]),
+          )
+          .option("--at [beta]", "attention transfer of this weight, default 1000")
+          .option("--kd [T=4,alpha=0.9]", "softened outputs at this temperature and share")
+          .option("--hint <x>", "weight of hints: features like the teacher's", realNumber(0))
+          .option("--points <names>", "places of --at and --hint: name, or student=teacher", points)
+          .option("--control", "also train the same student on the same batches without a teacher")
+          .option("--int8", "also quantise the student to 8 bits")
+          .option("--shape <name=dims>", "shape of an input, for example x=1,3,224,224", collect),
+      ),
+    ).addHelpText("after", NOTES),
   ).action((path: string, flags: DistillFlags) => distill(path, flags, makeIo(flags)));

@@ -7,6 +7,7 @@ import { compareCommand } from "./compare.ts";
 import { compileCommand } from "./compile.ts";
 import { distillCommand } from "./distill.ts";
 import { describeError, EXIT } from "./errors.ts";
+import { exitsCommand } from "./exits.ts";
 import { factoriseCommand } from "./factorise.ts";
 import { inspectCommand } from "./inspect.ts";
 import { optimizeCommand } from "./optimize.ts";
@@ -42,6 +43,7 @@ function program(): Command {
     substituteCommand(),
     trainCommand(),
     distillCommand(),
+    exitsCommand(),
   ]) {
     root.addCommand(command);
   }

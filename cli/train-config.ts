@@ -1,6 +1,6 @@
 /** @file Loads and checks the configuration of `tersor train`, with flags over it. */
 import { dirname, resolve } from "node:path";
-import type { TrainConfig } from "../src/train/config.ts";
+import type { ModelFile, TrainConfig } from "../src/train/config.ts";
 import { UserError } from "../src/util/errors.ts";
 import {
   above,
@@ -32,7 +32,10 @@ export interface TrainFlags extends CommonOptions {
 
 /** A checked configuration: paths absolute, what has a default filled in. */
 export type TrainSettings = TrainConfig &
-  Required<Pick<TrainConfig, "loss" | "optimizer" | "seed" | "threads" | "engine" | "out">>;
+  Required<Pick<TrainConfig, "loss" | "optimizer" | "seed" | "threads" | "engine" | "out">> & {
+    /** What stays, of a model that is no file. */
+    readonly stays?: Pick<ModelFile, "freeze" | "batchNorm">;
+  };
 
 const isFunction = (v: unknown): boolean => typeof v === "function";
 const has = (key: string) => (v: unknown) => typeof v === "object" && v !== null && key in v;
@@ -49,7 +52,7 @@ const modelFile = object(
     file: text,
     freeze: list(text),
     shapes: byName(list(whole(1))),
-    batchNorm: oneOf("batch", "frozen"),
+    batchNorm: oneOf("batch", "frozen", "trained"),
   },
   ["file"],
 );

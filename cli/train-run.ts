@@ -92,14 +92,14 @@ function listen(): { readonly signal: AbortSignal; readonly stop: () => void } {
 function identityOf(settings: TrainSettings, setup: Setup, sets: TrainSets): RunIdentity {
   const { data, loss, optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping } =
     settings;
-  const { quantize, sparsity } = settings;
+  const { quantize, sparsity, stays } = settings;
   const { train: _t, eval: _e, workers: _w, ...ofData } = data;
   const { model } = settings;
   const decides = {
     model: typeof model === "function" ? "a function" : { ...model, file: undefined },
     ...{ data: ofData, loss: { ...loss, teacher: setup.teacher } },
     ...{ optimizer, schedule, epochs, seed, engine, evaluate, earlyStopping, quantize },
-    sparsity,
+    ...{ sparsity, stays },
     trainData: setIdentity(sets.train),
     evalData: setIdentity(sets.evaluation),
   };

@@ -220,12 +220,15 @@ function decayOf({ optimizer: { decay = 0 } }: TrainSettings): number | ((name: 
   return (name) => Object.entries(decay).find(([p]) => fitsPattern(p, name))?.[1] ?? 0;
 }
 
+/** What of the model does not learn. */
+const staysOf = ({ model, stays = {} }: TrainSettings): NonNullable<TrainSettings["stays"]> =>
+  typeof model === "object" && "file" in model ? model : stays;
+
 /** Which parameters learn; a pattern that fits none is a mistake. */
 function trainsOf(settings: TrainSettings, model: Graph): ((name: string) => boolean) | null {
-  const { model: from } = settings;
-  if (typeof from === "function" || !("file" in from) || from.freeze === undefined) return null;
+  const { freeze } = staysOf(settings);
+  if (freeze === undefined) return null;
   const names = [...parametersOf(model).values()];
-  const { freeze } = from;
   freeze.forEach((pattern, i) => {
     if (names.some((n) => fitsPattern(pattern, n))) return;
     throw new UserError("E_CONFIG", `model.freeze[${i}]: no parameter fits '${pattern}'`, {
@@ -266,7 +269,7 @@ export async function setUp(
   input: InputPort,
   batches: Batches,
 ): Promise<Setup> {
-  const { loss, optimizer: o, epochs, evaluate = {}, model: from } = settings;
+  const { loss, optimizer: o, epochs, evaluate = {} } = settings;
   const perEpoch = batches.source.batchesPerEpoch;
   const optimizer = optimizerOf(settings);
   const steps = Math.max(1, Math.round(epochs * perEpoch));
@@ -275,7 +278,7 @@ export async function setUp(
   const trains = trainsOf(settings, model);
   const first = firstBatches(settings, input, batches);
   const sparse = await sparseTraining(settings, model, trains, { perEpoch, steps }, first);
-  const frozen = typeof from === "object" && "file" in from ? from.batchNorm : undefined;
+  const { batchNorm } = staysOf(settings);
   const step = trainingStep(model, {
     optimizer,
     loss: stepLossOf(settings, input),
@@ -283,7 +286,7 @@ export async function setUp(
     ...(settings.quantize !== undefined && { observe }),
     ...(trains !== null && { trains }),
     ...sparse?.step,
-    ...(frozen !== undefined && { batchNorm: frozen }),
+    ...(batchNorm !== undefined && { batchNorm }),
     ...(o.clipNorm !== undefined && { clipNorm: o.clipNorm }),
     ...(o.clipValue !== undefined && { clipValue: o.clipValue }),
     ...(o.average !== undefined && { average: o.average }),

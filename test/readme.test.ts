@@ -11,7 +11,7 @@ import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { encode } from "fast-png";
 import { exportOnnx } from "../src/formats/onnx/export.ts";
-import { GraphBuilder } from "../src/graph/graph.ts";
+import { GraphBuilder, type Value } from "../src/graph/graph.ts";
 import { relu } from "../src/ops/elementwise/relu.ts";
 import { conv } from "../src/ops/nn/conv.ts";
 import { linear } from "../src/ops/nn/linear.ts";
@@ -42,13 +42,13 @@ function model(): Uint8Array {
   const g = new GraphBuilder("small");
   const x = g.input("x", tensorType("f32", [1, 3, SIZE, SIZE]));
   const attrs = { layout: "nchw", stride: [2, 2], padBegin: [1, 1], padEnd: [1, 1] } as const;
-  const y = g.apply(conv, [x, g.constant(random([8, 3, 3, 3]))], {
-    ...attrs,
-    dilation: [1, 1],
-    groups: 1,
-  });
-  const flat = g.apply(reshape, [g.apply(relu, [y])], { shape: [1, 512] });
-  const logits = g.apply(linear, [flat, g.constant(random([2, 512]))], {});
+  const halved = (from: Value, shape: readonly number[]): Value => {
+    const ins = [from, g.constant(random(shape))];
+    return g.apply(relu, [g.apply(conv, ins, { ...attrs, dilation: [1, 1], groups: 1 })]);
+  };
+  const y = halved(halved(x, [8, 3, 3, 3]), [16, 8, 3, 3]);
+  const flat = g.apply(reshape, [y], { shape: [1, 256] });
+  const logits = g.apply(linear, [flat, g.constant(random([2, 256]))], {});
   g.output(g.apply(softmax, [logits], { axis: 1 }), "probabilities");
   return exportOnnx(g.build());
 }

@@ -32,7 +32,7 @@ const interval = ({ low, high }: MetricValue): string =>
   `95 % interval ${range((x) => fixed(x, 2), low, high)}`;
 
 /** What the rows support about a loss in points. */
-function lossOf(who: string, whom: string, drop: MetricValue): string {
+export function lossText(who: string, whom: string, drop: MetricValue): string {
   const size = `${fixed(Math.abs(drop.value), 2)} points`;
   if (drop.low > 0) return `${who} is ${size} less accurate than ${whom} (${interval(drop)}).`;
   if (drop.high < 0)
@@ -58,7 +58,7 @@ export function distilFindings({ models, drop }: Measured): string[] {
   ];
   const against = (who: string, before: string, whom: string, after: string): void => {
     const value = drop(before, after);
-    if (value !== null) found.push(lossOf(who, whom, value));
+    if (value !== null) found.push(lossText(who, whom, value));
   };
   against("the student", teacher.name, "the teacher", student.name);
   for (const { name } of others) {
@@ -69,7 +69,8 @@ export function distilFindings({ models, drop }: Measured): string[] {
   return found.map((text) => text.charAt(0).toUpperCase() + text.slice(1));
 }
 
-const head = (titles: readonly string[]): Html =>
+/** Titles of columns, of which the first names the row. */
+export const head = (titles: readonly string[]): Html =>
   html`<thead><tr>${titles.map((t, i) => html`<th ${i === 0 ? html`class="name" ` : NOTHING}scope="col">${t}</th>`)}</tr></thead>`;
 
 function modelTable(models: readonly MeasuredModel[]): Html {

@@ -41,8 +41,8 @@ export interface ModelFile {
   readonly freeze?: readonly string[];
   /** Shapes of open inputs by name. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
-  /** Normalise by the batch, or by the averages there are; default "batch". */
-  readonly batchNorm?: "batch" | "frozen";
+  /** Normalise by the batch, by the averages there are, or by the batch where the scale learns; default "batch". */
+  readonly batchNorm?: "batch" | "frozen" | "trained";
 }
 
 export interface AugmentConfig {

@@ -57,11 +57,8 @@ export interface StepOptions extends ClipOptions {
   readonly trains?: (name: string) => boolean;
   /** Weight decay: a number for the weights of convolutions and matrix products, or a rule; default 0. */
   readonly decay?: number | DecayRule;
-  /**
-   * "batch": normalise by the batch and keep running averages; "frozen": by the averages there are. Default
-   * "batch".
-   */
-  readonly batchNorm?: "batch" | "frozen";
+  /** Normalise by the "batch" (default), by running averages ("frozen"), or by the batch if the scale is "trained". */
+  readonly batchNorm?: "batch" | "frozen" | "trained";
   /** Share of the old running average of a batch normalisation that a step keeps; default 0.9. */
   readonly keep?: number;
   /**
@@ -268,7 +265,7 @@ class StepBuilder {
     this.ranges.observe(node, ins[0]!);
     const mapped: Node = { ...node, ins };
     let outs: readonly Value[];
-    if (isOp(node, batchNorm) && this.options.batchNorm !== "frozen") {
+    if (isOp(node, batchNorm) && this.byBatch(node)) {
       outs = [this.batchStatistics(node, ins)];
     } else if (isFused(node)) outs = [unfused(g, mapped)];
     else outs = g.applyAll(node.op as Op, ins, node.attrs, node.name);
@@ -278,13 +275,17 @@ class StepBuilder {
     });
   }
 
+  private byBatch(node: Node): boolean {
+    const { batchNorm: by = "batch" } = this.options;
+    return by === "trained" ? this.trained.has(this.parameters.get(node.ins[1]!)!) : by === "batch";
+  }
+
   /** A batch normalisation by the statistics of the batch, whose running averages become state. */
   private batchStatistics(node: Node, ins: readonly Value[]): Value {
     const { g } = this;
     const c = new Calc(g);
     const [x, gamma, beta] = ins as [Value, Value, Value];
-    const attrs = node.attrs as { readonly layout: "nhwc" | "nchw"; readonly epsilon: number };
-    const own = { layout: attrs.layout, epsilon: attrs.epsilon };
+    const own = node.attrs as { readonly layout: "nhwc" | "nchw"; readonly epsilon: number };
     const [y, mean, variance] = g.applyAll(batchNormTraining, [x, gamma, beta], own, node.name);
     const { keep = 0.9 } = this.options;
     const count = elementCount(c.shape(x)) / elementCount(c.shape(gamma));

@@ -1,8 +1,8 @@
-/** @file Fisher potential against differences of the loss; BlockSwap keeps its budget and repeats. */
+/** @file Fisher potential against differences of the loss; BlockSwap keeps its budget, repeats, and ranks by what training gives. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { macsOf, parameterCount } from "../../src/graph/count.ts";
-import { GraphBuilder, type Value } from "../../src/graph/graph.ts";
+import { type Graph, GraphBuilder, type Value } from "../../src/graph/graph.ts";
 import { interpret, interpretExecutor } from "../../src/graph/interpret.ts";
 import { mul } from "../../src/ops/elementwise/mul.ts";
 import { relu } from "../../src/ops/elementwise/relu.ts";
@@ -12,8 +12,11 @@ import { reduceMean } from "../../src/ops/reduce/reduce-mean.ts";
 import { type Tensor, tensorOf, tensorType, toNumbers } from "../../src/tensor/tensor.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
+import { sgd } from "../../src/train/optimizers.ts";
+import { trainingStep } from "../../src/train/step.ts";
 import { blockSwap, SWAP_TYPES } from "../../src/train/student/block-swap.ts";
 import { fisherGraph } from "../../src/train/student/fisher.ts";
+import { createTrainer } from "../../src/train/trainer.ts";
 import { product } from "../../src/util/math.ts";
 import { makeRng, type Rng } from "../../src/util/rng.ts";
 
@@ -114,4 +117,56 @@ test("a budget that no mixture meets is refused with what is possible", async ()
   const budget = { kind: "params", target: 10 } as const;
   await assert.rejects(blockSwap(teacher, { budget, executor, batch }), { code: "E_UNMET" });
   await assert.rejects(blockSwap(teacher, { budget, executor, batch: [] }), { code: "E_DATA" });
+});
+
+const SIDE = 8;
+const COUNT = 16;
+
+/** Noisy pictures of ten patterns, shifted a little, and which pattern each shows. */
+function patterns(seed: number) {
+  const [of, rng, size] = [makeRng(100), makeRng(seed), 3 * SIDE ** 2];
+  const known = Array.from({ length: 10 }, () => Array.from({ length: size }, () => of.normal()));
+  const image = new Float32Array(COUNT * size);
+  const target = new Float32Array(COUNT * 10);
+  for (let n = 0; n < COUNT; n++) {
+    const [label, shift] = [rng.int(10), rng.int(3)];
+    target[10 * n + label] = 1;
+    for (let i = 0; i < size; i++) {
+      image[size * n + i] = 0.7 * known[label]![(i + 3 * shift) % size]! + rng.normal();
+    }
+  }
+  return { image, target };
+}
+
+/** Mean loss of the last 40 of 150 steps. */
+async function lossAfterTraining(graph: Graph): Promise<number> {
+  const optimizer = sgd({ momentum: 0.9 });
+  const step = trainingStep(graph, {
+    optimizer,
+    loss: ({ g, outputs, input }) =>
+      crossEntropy(g, outputs["logits"]!, input("target", [COUNT, 10])),
+  });
+  const trainer = await createTrainer(graph, step, optimizer);
+  const losses = Array.from({ length: 150 }, (_, i) => trainer.step(patterns(1000 + i), 0.05).loss);
+  trainer.close();
+  return losses.slice(-40).reduce((a, b) => a + b, 0) / 40;
+}
+
+test("potentials before training rank blocks as their losses behind it do", async () => {
+  const large = wideResnet({ depth: 10, width: 1, batch: COUNT, side: SIDE });
+  const { image, target } = patterns(1);
+  const given = [
+    tensorOf("f32", [COUNT, SIDE, SIDE, 3], image),
+    tensorOf("f32", [COUNT, 10], target),
+  ];
+  const budget = { kind: "params", target: parameterCount(large), tolerance: 1 } as const;
+  let [potential, loss] = [Number.POSITIVE_INFINITY, 0];
+  for (const type of ["G(2)", "B(4)", "B(16)"]) {
+    const options = { budget, samples: 1, types: [type], executor, batch: given };
+    const { student, ranked } = await blockSwap(large, options);
+    const after = await lossAfterTraining(student.graph);
+    assert.ok(ranked[0]!.potential < 0.8 * potential, `${type}: ${ranked[0]!.potential}`);
+    assert.ok(after > 1.2 * loss, `${type}: ${after} behind ${loss}`);
+    [potential, loss] = [ranked[0]!.potential, after];
+  }
 });

@@ -3,25 +3,31 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { substitute, substituteCost } from "../../src/compress/substitute/index.ts";
 import { macsOf, parameterCount } from "../../src/graph/count.ts";
+import type { Graph } from "../../src/graph/graph.ts";
 import { interpret } from "../../src/graph/interpret.ts";
 import { toNumbers } from "../../src/tensor/tensor.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
 import { seededFeeds } from "../support/whole-models.ts";
-import { WRN_40_2 } from "../support/wrn-sizes.ts";
+import { WRN_40_2, WRN_40_2_TWO } from "../support/wrn-sizes.ts";
 
-test("G in every place of WRN-40-2 has the golden size", () => {
+/** Sizes with a block in the place of every 3 x 3 convolution but the first. */
+function sizesWith(graph: Graph, block: string): readonly [number, number] {
+  const { layers, kept } = substituteCost(graph, { block, between: "relu", always: true });
+  assert.deepEqual(kept, []);
+  const saved = (what: "params" | "macs"): number =>
+    layers.reduce((n, l) => n + l.before[what] - l.after[what], 0);
+  return [parameterCount(graph) - saved("params"), macsOf(graph) - saved("macs")];
+}
+
+test("G, B and BG in every place of WRN have the golden sizes", () => {
   const graph = wideResnet({ depth: 40, width: 2 });
-  const types = Object.keys(WRN_40_2).filter((name) => name.startsWith("G("));
-  assert.equal(types.length, 9);
-  for (const block of types) {
-    const { layers, kept } = substituteCost(graph, { block, between: "relu", always: true });
-    assert.deepEqual([layers.length, kept], [36, []]);
-    const saved = (what: "params" | "macs"): number =>
-      layers.reduce((n, l) => n + l.before[what] - l.after[what], 0);
-    const [params, macs] = [parameterCount(graph), macsOf(graph)];
-    const got = [params - saved("params"), macs - saved("macs")];
-    assert.deepEqual(got, WRN_40_2[block], block);
-  }
+  const grouped = Object.entries(WRN_40_2).filter(([name]) => name.startsWith("G("));
+  const all = [...grouped, ...Object.entries(WRN_40_2_TWO)];
+  assert.equal(all.length, 19);
+  for (const [block, want] of all) assert.deepEqual(sizesWith(graph, block), want, block);
+  // One bottleneck a block, at the width of Moonshine's example.
+  const one = wideResnet({ depth: 28, width: 10, blocks: "BG(2,M/8)" });
+  assert.deepEqual([parameterCount(one), macsOf(one)], [2_455_514, 399_563_008]);
 });
 
 test("the graph has the size that was said, and a student's form is the golden one", () => {

@@ -68,17 +68,20 @@ export async function exitOutcomes(
   return found;
 }
 
+/** Which exit a row takes. */
+export const exitTaken = ({ confidence }: ExitOutcome, threshold: number): number =>
+  confidence.findIndex((c, i) => i === confidence.length - 1 || c >= threshold);
+
 /** Accuracy and cost at one threshold. `costs`: of each exit, all stages before it included. */
 export function exitPoint(
   outcomes: readonly ExitOutcome[],
   costs: readonly number[],
   threshold: number,
 ): ExitPoint {
-  const last = costs.length - 1;
   const counts = costs.map(() => 0);
   let right = 0;
   for (const o of outcomes) {
-    const sure = o.confidence.findIndex((c, i) => i === last || c >= threshold);
+    const sure = exitTaken(o, threshold);
     counts[sure]!++;
     if (o.right[sure]) right++;
   }

@@ -9,6 +9,7 @@ export {
   exitCurve,
   exitOutcomes,
   exitPoint,
+  exitTaken,
   NEVER,
 } from "./calibrate.ts";
 export {

@@ -11,6 +11,7 @@ import {
   typeOf,
   type Value,
 } from "../../graph/graph.ts";
+import { dequantize } from "../../ops/quant/dequantize.ts";
 import { softmax } from "../../ops/reduce/index.ts";
 import { cleanGraph } from "../../pipeline.ts";
 import { UserError } from "../../util/errors.ts";
@@ -101,6 +102,15 @@ function buildPart(
   return g.build();
 }
 
+/** Is it what a softmax gives, or the reals of quantised probabilities? */
+function isSoftened(graph: Graph, v: Value): boolean {
+  const producer = graph.nodes.find((n) => n.outs.includes(v));
+  if (producer === undefined) return false;
+  return (
+    isOp(producer, softmax) || (isOp(producer, dequantize) && isSoftened(graph, producer.ins[0]!))
+  );
+}
+
 /**
  * Cuts a network with exits. Every stage is clean and has single rows. Throws UserError when the graph has no exits, or
  * depends on its number of rows.
@@ -116,7 +126,7 @@ export function exitStages(model: Graph): Stages {
   const output = graph.outputNames[0]!;
   const last = graph.outputs[0]!;
   const at = (name: string): Value => graph.outputs[graph.outputNames.indexOf(name)]!;
-  const probabilities = graph.nodes.some((n) => n.outs.includes(last) && isOp(n, softmax));
+  const probabilities = isSoftened(graph, last);
   const parts = partsOf(graph, [...exits.map((e) => at(e.name)), last]);
   const features = parts.flatMap((p) => p.carried);
   const nameOf = (v: Value): string =>
