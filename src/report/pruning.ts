@@ -99,15 +99,17 @@ function layers({ layers: all, rest }: PruneReport): Html {
       : html`<td>${pair(times.predictedMs, duration)}</td><td>${pair(times.measuredMs, duration)}</td>`;
   const rows = all.map(
     (l) =>
-      html`<tr><th class="name" scope="row">${cutName(l.name || l.op)}</th><td class="code">${l.op}</td><td>${l.channels === null ? html`` : pair(l.channels, fixed)}</td><td>${pair(l.macs, fixed)}</td><td>${pair(l.bytes, fixed)}</td><td>${pair(l.zeros, (x) => fixed(100 * x, 1))}</td>${timed(l.times)}</tr>\n`,
+      html`<tr><th class="name" scope="row">${cutName(l.name || l.op)}</th><td class="code">${l.op}</td><td>${l.channels === null ? html`` : pair(l.channels, fixed)}</td><td>${pair(l.macs, millions)}</td><td>${pair(l.bytes, bytes)}</td><td>${pair(l.zeros, (x) => fixed(100 * x, 1))}</td>${timed(l.times)}</tr>\n`,
   );
-  const head = ["Channels", "MACs", "Weights, bytes", "Zeros, %", "Predicted", "Measured"];
+  const head = ["Channels", "MACs, millions", "Weights", "Zeros, %", "Predicted", "Measured"];
   return scrolling(
     "Layers",
     html`<table class="wide"><caption>Times of layers in their place in the network, of the original and of the result: predicted by the cost model, and measured, the median.</caption>
 <thead><tr><th class="name" scope="col">Layer</th><th class="text" scope="col">Operator</th>${head.map((h) => html`<th scope="col">${h}</th>`)}</tr></thead><tbody>${rows}</tbody><tfoot><tr><th class="name" scope="row">All else</th><td></td><td></td><td></td><td></td><td></td>${timed(rest)}</tr></tfoot></table>`,
   );
 }
+
+const millions = (macs: number): string => fixed(macs / 1e6, 3);
 
 function stored({ stored: all }: PruneReport): Html {
   const less = ([before, after]: readonly [number, number]): Html =>
