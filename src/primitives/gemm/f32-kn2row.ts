@@ -31,7 +31,8 @@ export function f32Kn2rowPlan(spec: F32Gemm): GemmPlan | null {
   const { geometry: g } = spec;
   if (spec.weights === null || spec.bias === null || g.groups !== 1) return null;
   if (spec.act !== undefined && SCALARS[spec.act.fn] === undefined) return null;
-  const tile = tileF32(spec.caps ?? WASM, g.ow, g.n);
+  const widest = tileF32(spec.caps ?? WASM, g.ow, g.n);
+  const tile = g.n % panelWidth(widest) === 0 ? widest : { ...widest, nv: 1 };
   // Sums are whole vectors of the output; every tap meets at least the last column.
   const reaches = g.w - 1 + g.padLeft >= (g.kw - 1) * g.dw;
   if (g.kh * g.kw === 1 || g.n % panelWidth(tile) !== 0 || !reaches) return null;
