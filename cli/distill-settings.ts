@@ -12,8 +12,9 @@ import {
   type TrainSettings,
   trainSettings,
 } from "./train-config.ts";
+import type { TrainingFlags } from "./train-options.ts";
 
-export interface DistillFlags extends CommonOptions, TrainFlags {
+export interface DistillFlags extends CommonOptions, TrainFlags, TrainingFlags {
   readonly student: string;
   readonly init?: "fresh" | "teacher";
   readonly at?: string | true;
@@ -23,11 +24,6 @@ export interface DistillFlags extends CommonOptions, TrainFlags {
   readonly control?: boolean;
   readonly int8?: boolean;
   readonly shape?: readonly string[];
-  readonly data?: string;
-  readonly evalData?: string;
-  readonly config?: string;
-  readonly batch?: number;
-  readonly rate?: number;
   readonly out: string;
 }
 

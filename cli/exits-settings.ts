@@ -6,8 +6,9 @@ import { UserError } from "../src/util/errors.ts";
 import { type CommonOptions, type Io, seedOf } from "./io.ts";
 import type { ModelOptions } from "./options.ts";
 import { loadPartialConfig, type TrainFlags, type TrainSettings } from "./train-config.ts";
+import type { TrainingFlags } from "./train-options.ts";
 
-export interface ExitsFlags extends CommonOptions, TrainFlags, ModelOptions {
+export interface ExitsFlags extends CommonOptions, TrainFlags, ModelOptions, TrainingFlags {
   readonly at?: readonly string[];
   readonly conv?: number;
   readonly mode?: "joint" | "self";
@@ -18,11 +19,6 @@ export interface ExitsFlags extends CommonOptions, TrainFlags, ModelOptions {
   readonly meanMacs?: number;
   readonly threshold?: number;
   readonly int8?: boolean;
-  readonly data?: string;
-  readonly evalData?: string;
-  readonly config?: string;
-  readonly batch?: number;
-  readonly rate?: number;
   readonly out: string;
 }
 

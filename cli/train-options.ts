@@ -2,6 +2,15 @@
 import { type Command, Option } from "commander";
 import { realNumber, wholeNumber } from "./options.ts";
 
+/** What `withTraining` adds to the flags of `tersor train`. */
+export interface TrainingFlags {
+  readonly data?: string;
+  readonly evalData?: string;
+  readonly config?: string;
+  readonly batch?: number;
+  readonly rate?: number;
+}
+
 /** Data, how long and how fast, and what trains. */
 export const withTraining = (command: Command): Command =>
   command
