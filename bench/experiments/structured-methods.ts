@@ -18,7 +18,6 @@ import { makeRng } from "../../src/util/rng.ts";
 import { rounded } from "./run.ts";
 import type { Variant } from "./variants.ts";
 
-const DECAY = 5e-4;
 const BETA = 1000;
 
 export interface MethodInput {
@@ -26,6 +25,8 @@ export interface MethodInput {
   readonly batch: number;
   readonly seed: number;
   readonly teacher?: Graph;
+  /** Weight decay of what is not compressed. */
+  readonly decay: number;
 }
 
 export interface Experiment {
@@ -51,9 +52,9 @@ function wrn(net: string, { batch, seed }: MethodInput, blocks = "S"): Graph {
 }
 
 /** The same decay for weights of all layers, those of compressed layers of any shape. */
-function plainDecay(graph: Graph): DecayRule {
+function plainDecay(graph: Graph, decay: number): DecayRule {
   const names = compressedNames(graph);
-  return (name, _tensor, tag) => (tag === "weight" || names.has(name) ? DECAY : 0);
+  return (name, _tensor, tag) => (tag === "weight" || names.has(name) ? decay : 0);
 }
 
 /** NET/BLOCK or NET, "+at" for attention transfer: WRN-16-2 with BG(2,4) has the size of WRN-10-1. */
@@ -66,7 +67,7 @@ const blocksAgainstThin: Experiment = {
     const model = what.startsWith("wrn-") ? wrn(what, input) : wrn(input.net, input, what);
     const taught = loss === "at" && input.teacher !== undefined;
     return {
-      ...{ model, decay: DECAY },
+      ...{ model, decay: input.decay },
       ...(taught && { loss: { beta: BETA }, teacher: input.teacher! }),
     };
   },
@@ -79,13 +80,14 @@ function decays(methods: readonly string[]): Experiment {
     variant: (method, input) => {
       const [block = "", how = ""] = method.split(":");
       const model = wrn(input.net, input, block);
-      if (how === "plain") return { model, decay: plainDecay(model) };
-      if (how === "crs") return { model, decay: crsDecay(model, wrn(input.net, input), DECAY) };
+      if (how === "plain") return { model, decay: plainDecay(model, input.decay) };
+      if (how === "crs")
+        return { model, decay: crsDecay(model, wrn(input.net, input), input.decay) };
       if (how !== "none") return unknown(method, "BLOCK:plain, BLOCK:crs or BLOCK:none");
       const names = compressedNames(model);
       return {
         model,
-        decay: (name, _t, tag) => (tag === "weight" && !names.has(name) ? DECAY : 0),
+        decay: (name, _t, tag) => (tag === "weight" && !names.has(name) ? input.decay : 0),
       };
     },
   };

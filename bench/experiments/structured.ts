@@ -9,7 +9,7 @@
  *   e6: hashed layers against thin networks of as many stored weights (MNIST)
  *
  *   node bench/experiments/structured.ts e2 --data FOLDER --teacher wrn-16-2.onnx --seeds 1,2,3 --epochs 6
- *     --rows 10000 [--methods a,b] [--net wrn-10-2] [--engine native] [--threads 2] [--log FILE]
+ *     --rows 10000 [--methods a,b] [--net wrn-10-2] [--decay 5e-4] [--engine native] [--threads 2] [--log FILE]
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -34,6 +34,7 @@ const { values: flags, positionals } = parseArgs({
     test: { type: "string", default: "100000" },
     methods: { type: "string" },
     rate: { type: "string" },
+    decay: { type: "string", default: "5e-4" },
     steps: { type: "string", default: "3000" },
     engine: { type: "string", default: "wasm" },
     threads: { type: "string", default: "2" },
@@ -80,6 +81,7 @@ async function pictures(experiment: Experiment): Promise<void> {
   const test = some(whole.test, Number(flags.test));
   const epochs = Number(flags.epochs ?? experiment.epochs);
   const rate = Number(flags.rate ?? experiment.rate);
+  const decay = Number(flags.decay);
   const course: Course = {
     ...{ set: some(whole.train, Number(flags.rows)), batch, mean, std, augment },
     ...{ epochs, rate, threads, engine },
@@ -90,13 +92,13 @@ async function pictures(experiment: Experiment): Promise<void> {
   const methods = flags.methods === undefined ? experiment.methods : listed(flags.methods);
   const net = flags.net ?? experiment.net;
   const variant = (method: string, seed: number) =>
-    experiment.variant(method, { net, batch, seed, ...(teacher && { teacher }) });
+    experiment.variant(method, { net, batch, seed, decay, ...(teacher && { teacher }) });
   const sizes = methods.map((method) => {
     const { model } = variant(method, seeds[0]!);
     return { method, parameters: parameterCount(model), macs: macsOf(model) / batch };
   });
   write({
-    ...{ experiment: name, net, methods: sizes, seeds, epochs, rate, batch, augment },
+    ...{ experiment: name, net, methods: sizes, seeds, epochs, rate, decay, batch, augment },
     ...{ rows: course.set.count, test: test.count, engine: engine.name, threads, machine },
     ...(teacher && { teacher: rounded(await accuracy(teacher, test, evaluation), 2) }),
   });

@@ -5,16 +5,19 @@ import { invariant } from "../util/errors.ts";
 import { loadNative, type NativeOptions } from "./session.ts";
 import { nativeTarget } from "./target.ts";
 
-/** C of each training step compiled for this machine. Throws UserError E_TARGET as `nativeTarget`. */
+/**
+ * C of each training step compiled for this machine. Subnormal numbers are zero: momentum and decayed weights that
+ * nothing drives end there, and slow a step many times. Throws UserError E_TARGET as `nativeTarget`.
+ */
 export async function nativeEngine(
-  options: Omit<NativeOptions, "threads"> = {},
+  options: Omit<NativeOptions, "threads" | "flushSubnormals"> = {},
 ): Promise<TrainingEngine> {
   const { caps } = await nativeTarget(options.env);
   return {
     name: "native",
     caps,
     load: async (program, threads) => {
-      const model = await loadNative(program, { ...options, threads });
+      const model = await loadNative(program, { ...options, threads, flushSubnormals: true });
       const before = program.inputs.length + program.outputs.length;
       return {
         ...model,

@@ -8,7 +8,10 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { interpretProgram, smallFeeds, smallProgram } from "../../test/support/small-program.ts";
 import { worstOutput } from "../../test/support/whole-models.ts";
-import { toNumbers } from "../tensor/tensor.ts";
+import { GraphBuilder } from "../graph/graph.ts";
+import { mul } from "../ops/elementwise/mul.ts";
+import { compile } from "../pipeline.ts";
+import { tensorOf, tensorType, toNumbers } from "../tensor/tensor.ts";
 import { UserError } from "../util/errors.ts";
 import { type Env, findCompiler } from "./compiler.ts";
 import { createNativeSession } from "./index.ts";
@@ -53,6 +56,28 @@ test("a native session gives the interpreter's results, on one thread and on sev
       );
       session.close();
       assert.throws(() => session.run(smallFeeds()), /is closed/);
+    }
+  }));
+
+test("subnormal numbers are zero where asked for, and nowhere else", (t) =>
+  withCache(t, async (env) => {
+    const g = new GraphBuilder("tiny");
+    const x = g.input("x", tensorType("f32", [64]));
+    const half = g.constant(tensorOf("f32", [1], [0.5]));
+    g.output(g.apply(mul, [x, half], {}), "y");
+    const { program } = compile(g.build());
+    const feeds = [tensorOf("f32", [64], Array(64).fill(2 ** -126))];
+    for (const threads of [1, 2]) {
+      for (const flushSubnormals of [false, true, false]) {
+        const session = await createNativeSession(program, { env, threads, flushSubnormals });
+        const [got] = session.run(feeds).map(toNumbers);
+        assert.deepEqual(new Set(got), new Set([flushSubnormals ? 0 : 2 ** -127]));
+        assert.ok(
+          feeds[0]!.data.every((v) => Number(v) * 2 ** -900 > 0),
+          "JavaScript keeps its own",
+        );
+        session.close();
+      }
     }
   }));
 

@@ -16,6 +16,8 @@ import { teamText } from "./team.ts";
 export interface NativeOptions {
   /** Threads of the team, this one included; default 1. Results do not depend on it. */
   readonly threads?: number;
+  /** Subnormal numbers are zero in the model's steps, which is faster where there are many; default false. */
+  readonly flushSubnormals?: boolean;
   /** More options for the C compiler, for comparisons and tests. */
   readonly flags?: readonly string[];
   /** Where CC, TERSOR_CACHE and XDG_CACHE_HOME are read; default the process's. */
@@ -84,7 +86,10 @@ export async function loadNative(
   const source = emitC(program, { weights: "file", ...spread });
   const texts = [...source.files].filter(([name]) => !name.endsWith(".bin"));
   const files = new Map(texts.map(([name, text]) => [name, String(text)]));
-  files.set("team.c", teamText(source.shared));
+  files.set(
+    "team.c",
+    teamText(source.shared, { flushSubnormals: options.flushSubnormals ?? false }),
+  );
   const built = await buildLibrary(files, compiler, options);
   const library = await loadLibrary(built.path);
   built.release();
