@@ -13,6 +13,7 @@ import type { Network } from "../src/train/network.ts";
 import { parametersOf, tagsOf, withOwnParameters } from "../src/train/parameters.ts";
 import { crsDecay } from "../src/train/structured/decay.ts";
 import { type MadeStudent, STUDENT_FORMS, studentFromText } from "../src/train/student/recipe.ts";
+import { swapBudget } from "../src/train/student/swap-text.ts";
 import { withBatch } from "../src/train/with-batch.ts";
 import { UserError } from "../src/util/errors.ts";
 import { VERSION } from "../src/version.ts";
@@ -22,6 +23,7 @@ import {
   type DistillSettings,
   distillSettings,
 } from "./distill-settings.ts";
+import { swappedStudent } from "./distill-swap.ts";
 import { writeFiles } from "./files.ts";
 import { bytes, count, ms, pair, plural, table } from "./format.ts";
 import { integersOf } from "./int8.ts";
@@ -233,9 +235,9 @@ function describe({ models, findings }: DistilReport, io: Io): string {
 /** Teaches a student, to the end or until a signal. */
 export async function distill(path: string, flags: DistillFlags, io: Io): Promise<void> {
   const teacher = floatModel(openForCommand(path, flags, io).graph);
-  const student = makeStudent(teacher, flags);
-  const settings = await distillSettings(path, flags, student.start === "fresh", io);
-  const points = pointsOf(student.graph, teacher, settings.loss);
+  const budget = swapBudget(flags.student, teacher);
+  const made = budget === null ? makeStudent(teacher, flags) : null;
+  const settings = await distillSettings(path, flags, (made?.start ?? "fresh") === "fresh", io);
   const sets = await readSets(settings.train, (text) => io.progress(text));
   if (sets.train.classes === 0) {
     throw new UserError("E_DATA", "the training data has no labels", {
@@ -243,6 +245,8 @@ export async function distill(path: string, flags: DistillFlags, io: Io): Promis
       hint: "see data.labelColumn, or give a folder with a sub-folder for each class",
     });
   }
+  const student = made ?? (await swappedStudent(teacher, budget!, { flags, io, settings, sets }));
+  const points = pointsOf(student.graph, teacher, settings.loss);
   const job: Job = { flags, io, path, settings, sets, teacher, student, points };
   announce(job);
   await warnOfTeacher(job);

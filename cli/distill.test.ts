@@ -91,6 +91,7 @@ test("students as written, from an imported teacher", () => {
   }
   for (const [text, message] of [
     ["magic=3", /'magic=3' names no student/],
+    ["blockswap=params=20%", /blockswap chooses by data/],
     ["tucker=", /names no student/],
     ["acdc=1.5", /acdc takes a whole number, got '1.5'/],
     ["hashed=2", /hashed takes a share/],
@@ -162,10 +163,29 @@ suite("tersor distill", { concurrency: 1 }, () => {
     assert.match(factors.printed(), /5 parts replaced/);
   });
 
+  test("blocks chosen within a budget by the data, the same again", async () => {
+    const flags = { student: "blockswap=params=50%", at: true, epochs: 1 } as const;
+    const first = await run("swap", flags);
+    assert.match(
+      first.printed(),
+      /\d+ mixtures of blocks near [\d.]+ k? ?parameters, by Fisher potential/,
+    );
+    const { models, replaced } = reportIn("swap");
+    const [given, chosen] = models.map((m) => m.parameters);
+    assert.ok(Math.abs(chosen! - 0.5 * given!) <= 0.05 * given!, `${chosen} of ${given}`);
+    assert.ok(replaced.length > 0);
+    rmSync(join(folder, "swap"), { recursive: true });
+    await run("swap", flags);
+    assert.deepEqual(reportIn("swap").replaced, replaced);
+  });
+
   test("refusals say what to do", async () => {
     const cases: readonly (readonly [Asked, RegExp])[] = [
       [{ student: "blocks=G(3)" }, /8 channels do not split evenly/],
       [{ student: "none.onnx" }, /no such file/],
+      [{ student: "blockswap=params=many" }, /'params=many' says no budget/],
+      [{ student: "blockswap=0.2" }, /'0.2' says no budget/],
+      [{ student: "blockswap=params=1%" }, /no mixture of blocks has params near/],
       [{ student: "blocks=G(2)", at: true, points: ["stem=nowhere"] }, /named 'nowhere'/],
     ];
     for (const [flags, message] of cases) await assert.rejects(run("d", flags), message);

@@ -136,6 +136,7 @@ export {
   type StudentOptions,
   studentOf,
 } from "./student/student.ts";
+export { SWAP_FORMS, swapBudget } from "./student/swap-text.ts";
 export type { TeacherOptions } from "./teacher.ts";
 export { type TeacherOutputsOptions, teacherOutputs } from "./teacher-outputs.ts";
 export {

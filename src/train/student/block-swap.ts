@@ -11,6 +11,7 @@ import { cleanGraph, compile } from "../../pipeline.ts";
 import { type Tensor, toNumbers } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
 import { makeRng, type Rng } from "../../util/rng.ts";
+import { withBatch } from "../with-batch.ts";
 import { fisherGraph, type Probe } from "./fisher.ts";
 import { runsOf } from "./runs.ts";
 import { type Student, studentOf } from "./student.ts";
@@ -24,7 +25,7 @@ export const SWAP_TYPES: readonly string[] = [
 ];
 
 export interface SwapBudget {
-  /** latency: milliseconds of one run, as the cost model predicts them for WebAssembly. */
+  /** Of one row; latency: milliseconds, as the cost model predicts them for WebAssembly. */
   readonly kind: "params" | "macs" | "latency";
   readonly target: number;
   /** How far a mixture may be from the target, as a share of it; default 0.025. */
@@ -169,8 +170,9 @@ export async function blockSwap(teacher: Graph, options: SwapOptions): Promise<S
       `expected ${teacher.inputs.length} inputs and targets, got ${batch.length} tensors`,
     );
   }
-  const table = costTable(teacher, runs, options);
-  const base = COSTS[options.budget.kind](teacher);
+  const single = withBatch(teacher, 1);
+  const table = costTable(single, runsOf(single), options);
+  const base = COSTS[options.budget.kind](single);
   const mixtures = drawn(table, base, options, makeRng(seed));
   const probes = runs.map((run) => probeOf(teacher, run));
   const ranked: Mixture[] = [];

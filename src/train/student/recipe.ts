@@ -6,7 +6,7 @@ import { factorise, METHODS, rankRule, shareOf } from "../../compress/factorise/
 import type { Graph } from "../../graph/graph.ts";
 import { UserError } from "../../util/errors.ts";
 import { structuredBlock } from "../structured/types.ts";
-import { studentOf } from "./student.ts";
+import { type Student, studentOf } from "./student.ts";
 
 export interface RecipeOptions {
   /** Of fresh weights; default 1. */
@@ -37,7 +37,7 @@ const STRUCTURED: Readonly<Record<string, { readonly name: string; readonly coun
 
 /** For messages. */
 export const STUDENT_FORMS =
-  "blocks=BG(2,4), tucker=0.5, svd=0.5, tt=0.5, cp=0.5, spatial=0.5, acdc=12, hashed=1/8, lowrank=0.25, shuffle=4";
+  "blocks=BG(2,4), tucker=0.5, svd=0.5, tt=0.5, cp=0.5, spatial=0.5, acdc=12, hashed=1/8, lowrank=0.25, shuffle=4, blockswap=params=20%";
 
 function structuredText(kind: string, value: string): string | null {
   const found = Object.hasOwn(STRUCTURED, kind) ? STRUCTURED[kind] : undefined;
@@ -51,16 +51,22 @@ function structuredText(kind: string, value: string): string | null {
   });
 }
 
+/** A student with blocks as one made from a text. */
+export const madeOfBlocks = (
+  { graph, blocks, kept }: Student,
+  start: "fresh" | "teacher" = "fresh",
+): MadeStudent => ({
+  ...{ graph, start, kept, crs: false },
+  replaced: blocks.map(({ layers, type }) => ({ layers, by: type })),
+});
+
 /** Blocks in place of convolutions; structured layers also in place of linear ones, where they can. */
 function ofBlocks(teacher: Graph, blocks: string, options: RecipeOptions): MadeStudent {
   const structured = structuredBlock(blocks) !== null;
   const linears = structured && !blocks.startsWith("Shuffle") ? blocks : "S";
   const made = studentOf(teacher, { blocks, linears, ...options });
   return {
-    graph: made.graph,
-    start: options.weights ?? "fresh",
-    replaced: made.blocks.map(({ layers, type }) => ({ layers, by: type })),
-    kept: made.kept,
+    ...madeOfBlocks(made, options.weights),
     crs: structured && !blocks.startsWith("Hashed"),
   };
 }
@@ -91,6 +97,15 @@ export function studentFromText(
   const [, kind = "", value = ""] = /^(\w+)=(.+)$/.exec(text.replace(/\s+/g, "")) ?? [];
   if (kind === "blocks") return ofBlocks(teacher, value, options);
   if (Object.hasOwn(METHODS, kind)) return ofFactors(teacher, kind, value);
+  if (kind === "blockswap") {
+    throw new UserError(
+      "E_ARGUMENT",
+      "blockswap chooses by data: the text alone makes no student",
+      {
+        hint: "give it to tersor distill, or call blockSwap",
+      },
+    );
+  }
   const structured = structuredText(kind, value);
   if (structured !== null) return ofBlocks(teacher, structured, options);
   throw new UserError("E_ARGUMENT", `'${text}' names no student`, {
