@@ -12,7 +12,7 @@ import { type Capabilities, WASM } from "./primitives/capabilities.ts";
 import { primitives } from "./primitives/index.ts";
 import { createSession, type Session } from "./runtime/session.ts";
 import { dequantizeTensor } from "./tensor/quant.ts";
-import { type Tensor, toNumbers } from "./tensor/tensor.ts";
+import { type Tensor, toFloat64 } from "./tensor/tensor.ts";
 
 /** A value and what it was on the input given. */
 export interface TracedValue {
@@ -59,7 +59,7 @@ function traced(graph: Graph, results: readonly (readonly [Node, readonly Tensor
         name: output < 0 ? graph.values.get(v)!.name || node.name : graph.outputNames[output]!,
         op: node.op.name,
         shape: t.type.shape,
-        values: Float64Array.from(toNumbers(quant === undefined ? t : dequantizeTensor(t))),
+        values: toFloat64(quant === undefined ? t : dequantizeTensor(t)),
         scale: quant === undefined || quant.axis !== null ? null : quant.scale[0]!,
         next: chain(v),
       });

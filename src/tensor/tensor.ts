@@ -99,7 +99,17 @@ function converterTo(dtype: DType): (x: number) => number | bigint {
 /** All elements as numbers. */
 export function toNumbers(t: Tensor): number[] {
   const read = numberReader(t);
-  return Array.from({ length: t.data.length }, (_, i) => read(i));
+  const out: number[] = [];
+  for (let i = 0; i < t.data.length; i++) out.push(read(i));
+  return out;
+}
+
+/** All elements in double precision. */
+export function toFloat64(t: Tensor): Float64Array {
+  const read = numberReader(t);
+  const out = new Float64Array(t.data.length);
+  for (let i = 0; i < out.length; i++) out[i] = read(i);
+  return out;
 }
 
 /** The bytes of the tensor, not copied. */

@@ -5,7 +5,7 @@ import { linear } from "../../ops/nn/linear.ts";
 import { type Layout, spatialOf } from "../../ops/nn/spatial.ts";
 import { permuteTensor } from "../../passes/rules.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { type Tensor, toNumbers } from "../../tensor/tensor.ts";
+import { type Tensor, toFloat64 } from "../../tensor/tensor.ts";
 import { product } from "../../util/math.ts";
 import { layerName } from "../quantize/calibrate.ts";
 
@@ -57,7 +57,7 @@ function linearLayer(graph: Graph, node: Node, w: Tensor): Layer {
   return {
     node,
     name: layerName(graph, node),
-    kernel: { outputs, inputs, height: 1, width: 1, data: Float64Array.from(toNumbers(w)) },
+    kernel: { outputs, inputs, height: 1, width: 1, data: toFloat64(w) },
     geometry: null,
     dtype: w.type.dtype,
     inPositions: rows,
@@ -78,7 +78,7 @@ function convLayer(graph: Graph, node: Node<ConvAttrs>, w: Tensor): Layer {
   return {
     node,
     name: layerName(graph, node),
-    kernel: { outputs, inputs, height, width, data: Float64Array.from(toNumbers(first)) },
+    kernel: { outputs, inputs, height, width, data: toFloat64(first) },
     geometry: { layout, stride, padBegin, padEnd, dilation },
     dtype: w.type.dtype,
     inPositions: batch * h * v,

@@ -14,7 +14,7 @@ import { makeRng, type Rng } from "../../util/rng.ts";
 import { withBatch } from "../with-batch.ts";
 import { fisherGraph, type Probe } from "./fisher.ts";
 import { runsOf } from "./runs.ts";
-import { type Student, studentOf } from "./student.ts";
+import { type Student, type StudentOptions, studentOf } from "./student.ts";
 
 /** The types of the paper. */
 export const SWAP_TYPES: readonly string[] = [
@@ -79,18 +79,24 @@ function studentWith(
   teacher: Graph,
   runs: readonly Run[],
   types: readonly string[],
-  seed: number,
+  options: Pick<StudentOptions, "seed" | "weights">,
 ): Student {
   const byName = new Map(runs.flatMap((run, i) => run.map((l) => [l.name, types[i]!] as const)));
   if (types.every((t) => t === "S")) return { graph: teacher, blocks: [], kept: [] };
-  return studentOf(teacher, { blocks: (name) => byName.get(name) ?? "S", seed });
+  return studentOf(teacher, { blocks: (name) => byName.get(name) ?? "S", ...options });
 }
 
 /** What a type in a run adds to the teacher's cost; null: the channels do not allow it. */
-function added(teacher: Graph, run: Run, type: string, cost: (g: Graph) => number): number | null {
+function added(
+  teacher: Graph,
+  run: Run,
+  type: string,
+  cost: (g: Graph) => number,
+  base: number,
+): number | null {
   if (type === "S") return 0;
   try {
-    return cost(studentWith(teacher, [run], [type], 1).graph) - cost(teacher);
+    return cost(studentWith(teacher, [run], [type], { weights: "teacher" }).graph) - base;
   } catch (error) {
     if (error instanceof UserError && error.code === "E_ARGUMENT") return null;
     throw error;
@@ -108,7 +114,12 @@ const keyOf = (run: Run): string =>
 type Table = readonly (readonly (readonly [type: string, cost: number])[])[];
 
 /** Costs of all types in all runs: they add up, exactly for parameters and operations. */
-function costTable(teacher: Graph, runs: readonly Run[], options: SwapOptions): Table {
+function costTable(
+  teacher: Graph,
+  runs: readonly Run[],
+  base: number,
+  options: SwapOptions,
+): Table {
   const { types = SWAP_TYPES, budget } = options;
   const cost = COSTS[budget.kind];
   const known = new Map<string, Table[number]>();
@@ -117,7 +128,7 @@ function costTable(teacher: Graph, runs: readonly Run[], options: SwapOptions): 
     const row =
       known.get(key) ??
       types.flatMap((type) => {
-        const more = added(teacher, run, type, cost);
+        const more = added(teacher, run, type, cost, base);
         return more === null ? [] : [[type, more] as const];
       });
     known.set(key, row);
@@ -171,13 +182,13 @@ export async function blockSwap(teacher: Graph, options: SwapOptions): Promise<S
     );
   }
   const single = withBatch(teacher, 1);
-  const table = costTable(single, runsOf(single), options);
   const base = COSTS[options.budget.kind](single);
+  const table = costTable(single, runsOf(single), base, options);
   const mixtures = drawn(table, base, options, makeRng(seed));
   const probes = runs.map((run) => probeOf(teacher, run));
   const ranked: Mixture[] = [];
   for (const [i, mixture] of mixtures.entries()) {
-    const { graph } = studentWith(teacher, runs, mixture.types, seed);
+    const { graph } = studentWith(teacher, runs, mixture.types, { seed });
     const outs = await executor(fisherGraph(graph, probes), batch);
     const potential = outs.flatMap(toNumbers).reduce((a, b) => a + b, 0);
     ranked.push({ ...mixture, potential });
@@ -185,7 +196,7 @@ export async function blockSwap(teacher: Graph, options: SwapOptions): Promise<S
   }
   ranked.sort((a, b) => b.potential - a.potential);
   return {
-    student: studentWith(teacher, runs, ranked[0]!.types, seed),
+    student: studentWith(teacher, runs, ranked[0]!.types, { seed }),
     blocks: runs.map((run) => run.map((l) => l.name)),
     ranked,
   };
