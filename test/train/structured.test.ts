@@ -58,6 +58,11 @@ test("WRN-28-10: parameters of every published structured network", () => {
     ["ACDC, 12 layers", stack(12), 573_418],
     ["TT 0.26", "TTTensor(0.26)", 664_226],
     ["Tucker 0.25, dense core", "Tucker(0.25)", 471_736],
+    [
+      "Tucker 0.25, core as a train",
+      separable(tuckerTensor({ share: 0.25, core: "train" })),
+      479_068,
+    ],
     ["Shuffle 4", "Shuffle(4)", 823_674],
     ["Shuffle 8", "Shuffle(8)", 563_594],
     ["Shuffle 16", "Shuffle(16)", 437_354],
@@ -119,6 +124,7 @@ const POINTS: Readonly<Record<string, Pointwise>> = {
   tt: ttLinear({ ranks: { share: 0.5 } }),
   "tt tensor": ttTensor({ share: 0.4 }),
   "tucker tensor": tuckerTensor({ share: 0.5 }),
+  "tucker tensor, core as a train": tuckerTensor({ share: 0.5, core: "train" }),
   "low rank": lowRank({ rank: 3 }),
 };
 

@@ -4,5 +4,12 @@ export { crsDecay } from "./decay.ts";
 export { type HashedOptions, hashedConv, hashedLinear } from "./hashed.ts";
 export { linearShuffle } from "./shuffle.ts";
 export { type Pointwise, type Site, type Substitute, separable, type Window } from "./site.ts";
-export { lowRank, type TensorTrainOptions, ttLinear, ttTensor, tuckerTensor } from "./tensors.ts";
+export {
+  lowRank,
+  type TensorTrainOptions,
+  type TuckerTensorOptions,
+  ttLinear,
+  ttTensor,
+  tuckerTensor,
+} from "./tensors.ts";
 export { structuredBlock, structuredLinear } from "./types.ts";

@@ -10,8 +10,8 @@ import { linear } from "../../ops/nn/linear.ts";
 import { matmul } from "../../ops/nn/matmul.ts";
 import { reshape } from "../../ops/shape/reshape.ts";
 import { product, roundHalfEven } from "../../util/math.ts";
-import { normal } from "../initial.ts";
-import { channelsOf, compressed, compressedPoint, type Pointwise } from "./site.ts";
+import { type Initializer, normal } from "../initial.ts";
+import { channelsOf, compressed, compressedPoint, type Pointwise, type Site } from "./site.ts";
 
 export interface TensorTrainOptions {
   /** A share of the largest ranks, or the ranks between neighbouring cores. */
@@ -78,6 +78,26 @@ const rankShare = (share: number, n: number): number => Math.max(1, roundHalfEve
 const shaped = (g: GraphBuilder, v: Value, shape: readonly number[]): Value =>
   g.apply(reshape, [v], { shape });
 
+interface Train {
+  readonly axes: readonly number[];
+  /** Ranks between neighbouring axes. */
+  readonly inner: readonly number[];
+}
+
+/** The product of a Tensor-Train tensor's cores: its elements in order. */
+function train(site: Site, { axes, inner }: Train, init: Initializer, name: string): Value {
+  const { graph: g } = site;
+  const cores = axes.map((n, k) => {
+    // As operands of the product: what a reshape stands before is no parameter.
+    const shape = k === 0 ? [n, inner[0]!] : [inner[k - 1]!, n * (inner[k] ?? 1)];
+    return compressed(site, `${name}.core${k + 1}.weight`, shape, init);
+  });
+  return cores.slice(1).reduce((all, core, k) => {
+    const rows = product(axes.slice(0, k + 1));
+    return g.apply(matmul, [k === 0 ? all : shaped(g, all, [rows, inner[k]!]), core]);
+  }, cores[0]!);
+}
+
 /** A matrix [outputs, inputs] as a Tensor-Train tensor; ranks are a share of the smaller neighbouring axis. */
 export const ttTensor =
   ({ share }: { readonly share: number }): Pointwise =>
@@ -89,28 +109,34 @@ export const ttTensor =
       .slice(1)
       .map((n, k) => Math.min(least(axes, k), rankShare(share, Math.min(axes[k]!, n))));
     const init = normal(coreDeviation(axes.length, inner, inputs));
-    const cores = axes.map((n, k) => {
-      // As operands of the product: what a reshape stands before is no parameter.
-      const shape = k === 0 ? [n, inner[0]!] : [inner[k - 1]!, n * (inner[k] ?? 1)];
-      return compressed(site, `${name}.core${k + 1}.weight`, shape, init);
-    });
-    const whole = cores.slice(1).reduce((all, core, k) => {
-      const rows = product(axes.slice(0, k + 1));
-      return g.apply(matmul, [k === 0 ? all : shaped(g, all, [rows, inner[k]!]), core]);
-    }, cores[0]!);
+    const whole = train(site, { axes, inner }, init, name);
     return g.apply(linear, [x, shaped(g, whole, [outputs, inputs])], {}, name);
   };
 
-/** A matrix [outputs, inputs] as a Tucker tensor with a dense core; ranks are a share of the axes. */
+export interface TuckerTensorOptions {
+  /** Ranks as a share of the axes. */
+  readonly share: number;
+  /** "train": the core is a Tensor-Train tensor of the largest ranks, as tntorch keeps it; default "dense". */
+  readonly core?: "dense" | "train";
+}
+
+/** A matrix [outputs, inputs] as a Tucker tensor. */
 export const tuckerTensor =
-  ({ share }: { readonly share: number }): Pointwise =>
+  ({ share, core = "dense" }: TuckerTensorOptions): Pointwise =>
   (site, x, outputs, name) => {
     const { graph: g } = site;
     const inputs = channelsOf(site, x);
     const axes = tensorAxes(outputs * inputs);
     const ranks = axes.map((n) => Math.min(n, rankShare(share, n)));
-    const init = normal((1 / (inputs * product(ranks))) ** (1 / (2 * (axes.length + 1))));
-    let whole = compressed(site, `${name}.core.weight`, [ranks[0]!, product(ranks.slice(1))], init);
+    const inner = ranks.slice(1).map((_, k) => least(ranks, k));
+    const factors = axes.length + (core === "dense" ? 1 : axes.length);
+    const summed = product(ranks) * (core === "dense" ? 1 : product(inner));
+    const init = normal((1 / (inputs * summed)) ** (1 / (2 * factors)));
+    const unfolded = [ranks[0]!, product(ranks.slice(1))];
+    let whole =
+      core === "dense"
+        ? compressed(site, `${name}.core.weight`, unfolded, init)
+        : shaped(g, train(site, { axes: ranks, inner }, init, name), unfolded);
     axes.forEach((n, k) => {
       const factor = compressed(site, `${name}.factor${k + 1}.weight`, [n, ranks[k]!], init);
       // The axis in front is multiplied and goes to the end: after all axes the order is the first again.
