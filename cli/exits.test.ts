@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import { interpret } from "../src/graph/interpret.ts";
 import { openModel } from "../src/node.ts";
 import { toOnnx } from "../src/pipeline.ts";
-import type { ExitsReport } from "../src/report/exits.ts";
+import { type ExitsReport, exitFindings } from "../src/report/exits.ts";
 import { exitsOf } from "../src/train/exits/index.ts";
 import { parametersOf } from "../src/train/parameters.ts";
 import { tersor } from "../test/support/cli.ts";
@@ -95,6 +95,14 @@ suite("tersor exits", { concurrency: 1 }, () => {
     for (const text of ["Exits at the threshold", "with exits, int8", "mean of"]) {
       assert.ok(page.includes(text), text);
     }
+    const alone = (value: number): string[] => {
+      const models = report.models.map((m) =>
+        m.kind === "one exit" ? { ...m, accuracy: { ...m.accuracy, value } } : m,
+      );
+      return exitFindings({ ...report, models }).filter((f) => /hardly learned/.test(f));
+    };
+    assert.match(alone(10)[0]!, /^Exit1 alone is right for 10.0 % of the rows, the end for/);
+    assert.deepEqual(alone(99), []);
     const second = await run("a", { ...flags, int8: false });
     assert.match(second.printed(), /this run is finished/);
     const plain = (r: ExitsReport) => ({

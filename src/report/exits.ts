@@ -112,6 +112,12 @@ export function exitFindings(report: Omit<ExitsReport, "findings">): string[] {
       "That is no gain: the branches cost more than rows that leave early save. Take fewer or later exits, branches without a convolution, longer training, or a lower threshold.",
     );
   }
+  for (const { name, accuracy } of report.models.filter((m) => m.kind === "one exit")) {
+    if (accuracy.value >= whole.accuracy.value / 2) continue;
+    found.push(
+      `${name} alone is right for ${fixed(accuracy.value, 1)} % of the rows, the end for ${fixed(whole.accuracy.value, 1)} %: it has hardly learned. Train longer, take a later place, or leave it out.`,
+    );
+  }
   const trained = whole.drop!;
   if (trained.value !== 0) {
     found.push(
