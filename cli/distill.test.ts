@@ -8,7 +8,7 @@ import { isOp } from "../src/graph/graph.ts";
 import { openModel } from "../src/node.ts";
 import { conv } from "../src/ops/nn/conv.ts";
 import { loadModel, toOnnx } from "../src/pipeline.ts";
-import type { DistilReport } from "../src/report/distil.ts";
+import { type DistilReport, distilFindings } from "../src/report/distil.ts";
 import { loadCheckpoint } from "../src/train/node/checkpoints.ts";
 import { studentFromText } from "../src/train/student/recipe.ts";
 import type { UserError } from "../src/util/errors.ts";
@@ -161,6 +161,18 @@ suite("tersor distill", { concurrency: 1 }, () => {
     assert.equal(said!.points.length, 2);
     const factors = await run("c", { student: "tucker=params=60%", epochs: 1 });
     assert.match(factors.printed(), /5 parts replaced/);
+  });
+
+  test("integers that are larger than the float student are named", () => {
+    const { models } = reportIn("a");
+    const said = (total: number): string[] => {
+      const of = models.map((m) =>
+        m.name === "student int8" ? { ...m, bytes: { ...m.bytes, total } } : m,
+      );
+      return distilFindings({ models: of, drop: () => null });
+    };
+    assert.match(said(1e6).at(-1)!, /^Student int8 takes 1.00 MB, .* are written out for integers/);
+    assert.equal(said(10).length, said(1e6).length - 1);
   });
 
   test("blocks chosen within a budget by the data, the same again", async () => {

@@ -3,9 +3,10 @@
  * its teacher: accuracy against bytes, multiply-accumulates and measured milliseconds of WebAssembly.
  *
  *   node bench/experiments/pareto.ts wrn-16-2.onnx --data FOLDER --epochs 4 --rows 50000 --out FOLDER
- *     [--students "tucker=0.5;blocks=BG(2,4)"] [--seed 1] [--engine native] [--threads 2] [--test 5000]
+ *     [--students "tucker=0.5;blocks=BG(2,4)"] [--also "pruned=FILE;distilled=FILE"] [--seed 1] [--engine native]
+ *     [--threads 2] [--test 5000]
  *
- * Writes pareto.jsonl, pareto.json, pareto.md, pareto-{size,operations,latency}.svg and each student as ONNX. A student
+ * --also measures other models beside them as they are. Writes pareto.jsonl, pareto.json, pareto.md, pareto-{size,operations,latency}.svg and each student as ONNX. A student
  * whose file is there is not trained again.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -54,6 +55,7 @@ const { values: flags, positionals } = parseArgs({
     data: { type: "string" },
     out: { type: "string" },
     students: { type: "string", default: STUDENTS.join(";") },
+    also: { type: "string", default: "" },
     epochs: { type: "string", default: "4" },
     rows: { type: "string", default: "50000" },
     test: { type: "string", default: "5000" },
@@ -136,6 +138,11 @@ const subjects: Subject[] = [
   { name: "original", description: basename(path), graph: original, rows: rowsFor(test, original) },
 ];
 for (const text of flags.students.split(";")) subjects.push(await student(text.trim()));
+for (const text of flags.also.split(";").filter(Boolean)) {
+  const [name = "", file = ""] = text.split("=");
+  const graph = withBatch(trainableGraph(loadModel(readFileSync(file)).graph), 1);
+  subjects.push({ name, description: basename(file), graph, rows: rowsFor(test, graph) });
+}
 const { models } = await measureModels(subjects);
 for (const model of models) write({ measured: model });
 writeFileSync(

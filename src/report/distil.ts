@@ -61,10 +61,16 @@ export function distilFindings({ models, drop }: Measured): string[] {
     if (value !== null) found.push(lossText(who, whom, value));
   };
   against("the student", teacher.name, "the teacher", student.name);
-  for (const { name } of others) {
-    if (name === "control")
+  for (const { name, bytes: own } of others) {
+    if (name === "control") {
       against("the student", name, "the control without a teacher", student.name);
-    else against(name, student.name, "the student", name);
+      continue;
+    }
+    against(name, student.name, "the student", name);
+    if (own.total <= student.bytes.total) continue;
+    found.push(
+      `${name} takes ${bytes(own.total)}, the float student ${bytes(student.bytes.total)}: weights that are made of fewer, such as hashed ones, are written out for integers.`,
+    );
   }
   return found.map((text) => text.charAt(0).toUpperCase() + text.slice(1));
 }
