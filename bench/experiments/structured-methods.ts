@@ -73,7 +73,7 @@ const blocksAgainstThin: Experiment = {
   },
 };
 
-/** BLOCK:plain, BLOCK:crs or BLOCK:none. */
+/** BLOCK:plain, BLOCK:crs, BLOCK:none, or BLOCK:0.1 with this share of the decay on all weights. */
 function decays(methods: readonly string[]): Experiment {
   return {
     ...{ data: "cifar10", needsTeacher: false, net: "wrn-10-2", epochs: 6, rate: 0.1, methods },
@@ -83,7 +83,10 @@ function decays(methods: readonly string[]): Experiment {
       if (how === "plain") return { model, decay: plainDecay(model, input.decay) };
       if (how === "crs")
         return { model, decay: crsDecay(model, wrn(input.net, input), input.decay) };
-      if (how !== "none") return unknown(method, "BLOCK:plain, BLOCK:crs or BLOCK:none");
+      if (Number(how) > 0) {
+        return { model, decay: plainDecay(model, Number(how) * input.decay) };
+      }
+      if (how !== "none") return unknown(method, "BLOCK:plain, BLOCK:crs, BLOCK:none or BLOCK:0.1");
       const names = compressedNames(model);
       return {
         model,
