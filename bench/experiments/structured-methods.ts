@@ -132,12 +132,33 @@ const hashedAgainstThin: Experiment = {
   },
 };
 
+/** One ACDC stack of the pictures' size in front of the classifier, acdc-LAYERS:plain, :crs or :none. */
+const digitsThroughAcdc: Experiment = {
+  ...{ data: "mnist", needsTeacher: false, net: "acdc", epochs: 10, rate: 0.05 },
+  methods: ["acdc-12:crs", "acdc-12:plain", "acdc-12:none"],
+  variant: (method, { batch, seed, decay }) => {
+    const [, layers, how] = /^acdc-(\d+):(plain|crs|none)$/.exec(method) ?? [];
+    if (layers === undefined) return unknown(method, "acdc-LAYERS:plain, :crs or :none");
+    const build = (dense: boolean): Graph => {
+      const net = new Net(method, { seed });
+      const x = net.flatten(net.input("image", [batch, 28, 28, 1]));
+      const stack = acdcStack({ layers: Number(layers), seed });
+      const h = dense ? net.linear(x, PIXELS, "layer1") : stack(net, x, PIXELS, "layer1");
+      return net.build(net.linear(net.relu(h), CLASSES, "head"));
+    };
+    const model = build(false);
+    if (how === "plain") return { model, decay: plainDecay(model, decay) };
+    return { model, decay: how === "crs" ? crsDecay(model, build(true), decay) : 0 };
+  },
+};
+
 const BLOCKS = ["Shuffle(4)", "TTTensor(0.25)", "Tucker(0.25)", "ACDC(4)", "Hashed(0.1)"];
 
 const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
   e2: blocksAgainstThin,
   e3: decays(BLOCKS.flatMap((b) => [`${b}:plain`, `${b}:crs`])),
   e4: decays(["ACDC(12):crs", "ACDC(12):plain", "ACDC(12):none"]),
+  "e4-mnist": digitsThroughAcdc,
   e6: hashedAgainstThin,
 };
 

@@ -4,7 +4,7 @@
  *
  *   e2: cheap blocks taught by attention against a thinner network of equal size (CIFAR-10; needs --teacher)
  *   e3: weight decay scaled by the compression ratio (crs) against plain decay, for each structured layer (CIFAR-10)
- *   e4: the same for ACDC, and without decay (CIFAR-10)
+ *   e4: the same for ACDC, and without decay (CIFAR-10; e4-mnist: MNIST)
  *   e5: ACDC's depth on a random linear map, by permutation (no data)
  *   e6: hashed layers against thin networks of as many stored weights (MNIST)
  *
@@ -43,7 +43,9 @@ const { values: flags, positionals } = parseArgs({
 });
 const name = positionals[0] ?? "";
 const usage = (text: string): never => {
-  console.error(`structured.ts: ${text}; usage: structured.ts e2|e3|e4|e5|e6 --data FOLDER ...`);
+  console.error(
+    `structured.ts: ${text}; usage: structured.ts e2|e3|e4|e4-mnist|e5|e6 --data FOLDER ...`,
+  );
   process.exit(2);
 };
 const numbers = (text: string): number[] => text.split(",").map(Number);

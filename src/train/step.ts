@@ -17,6 +17,7 @@ import { elementCount, type Tensor, tensorType, zeros } from "../tensor/tensor.t
 import { UserError } from "../util/errors.ts";
 import { averaged, averageKeep, KEEP } from "./average.ts";
 import { type ClipOptions, clipped } from "./clip.ts";
+import { trainingAttrs } from "./forms.ts";
 import { masked, maskedTensor, maskName, maskTensor } from "./masks.ts";
 import { type Network, outputsOf, valueNamed } from "./network.ts";
 import type { Optimizer } from "./optimizers.ts";
@@ -263,12 +264,11 @@ class StepBuilder {
     this.state.push(...observed.state);
     const ins = observed.ins.length > 0 ? observed.ins : node.ins.map((v) => this.value(v));
     this.ranges.observe(node, ins[0]!);
-    const mapped: Node = { ...node, ins };
     let outs: readonly Value[];
     if (isOp(node, batchNorm) && this.byBatch(node)) {
       outs = [this.batchStatistics(node, ins)];
-    } else if (isFused(node)) outs = [unfused(g, mapped)];
-    else outs = g.applyAll(node.op as Op, ins, node.attrs, node.name);
+    } else if (isFused(node)) outs = [unfused(g, { ...node, ins })];
+    else outs = g.applyAll(node.op as Op, ins, trainingAttrs(this.model, node), node.name);
     node.outs.forEach((v, i) => {
       this.map.set(v, outs[i]!);
       g.setName(outs[i]!, this.model.values.get(v)!.name);

@@ -10,7 +10,7 @@ import { add } from "../../src/ops/elementwise/add.ts";
 import { mul } from "../../src/ops/elementwise/mul.ts";
 import { reduceSum } from "../../src/ops/reduce/reductions.ts";
 import { compiledExecutor } from "../../src/optimize/executor.ts";
-import { cleanGraph, toOnnx } from "../../src/pipeline.ts";
+import { cleanGraph, compile, toOnnx } from "../../src/pipeline.ts";
 import { type Tensor, tensorOf, tensorType, toNumbers } from "../../src/tensor/tensor.ts";
 import { constantly } from "../../src/train/initial.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
@@ -216,6 +216,19 @@ for (const [name, block] of Object.entries(BLOCKS)) {
     );
   });
 }
+
+test("a wide ACDC layer trains by its matrix, and runs by the fast transform", () => {
+  const net = new Net("wide", { seed: 1 });
+  const x = net.input("x", [2, 256]);
+  const model = net.build(acdcStack({ layers: 1 })(net, x, 256, "stack"), "y");
+  const { graph } = trainingStep(model, {
+    optimizer: sgd(),
+    loss: ({ g, outputs }) =>
+      g.apply(reduceSum, [outputs["y"]!], { axes: [0, 1], keepDims: false }),
+  });
+  assert.ok(graph.nodes.length < 100, `${graph.nodes.length} nodes`);
+  assert.ok(compile(cleanGraph(model)).program.steps.length > 100);
+});
 
 const TYPES = [
   "ACDC(3)",

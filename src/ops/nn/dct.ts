@@ -25,6 +25,11 @@ export interface DctAttrs {
  * on (1.3 times), natively equal at 128 and 256 for many rows; from 256 on it loses nowhere by more than a tenth.
  */
 export const FAST_FROM = 256;
+/**
+ * The same in training steps: the fast form and its derivative are some hundred kernel calls a transform, which a C
+ * compiler takes minutes for.
+ */
+const FAST_TRAINING_FROM = 2048;
 /** Blocks that the fast form leaves to a matrix product. */
 const BASE = 64;
 
@@ -54,6 +59,10 @@ export function isFast(n: number, form: DctForm): boolean {
   if (n % 4 !== 0 || n <= BASE) return false;
   return form === "fast" || (form === "auto" && n >= FAST_FROM);
 }
+
+/** The form that a training step computes. */
+export const trainingForm = (n: number, form: DctForm): DctForm =>
+  form === "auto" && n < FAST_TRAINING_FROM ? "dense" : form;
 
 export function checkTransformed(x: TensorType | undefined): TensorType {
   if (x === undefined || x.shape.length === 0 || x.shape.at(-1) === 0) {
