@@ -51,8 +51,11 @@ export function withBatch(graph: Graph, rows: number): Graph {
     map.set(v, known);
     return known;
   };
+  // What is computed from constants alone, as weights of factors are, has no rows.
+  const varying = new Set(graph.inputs);
   for (const node of graph.nodes) {
-    const varies = node.ins.some((v) => !graph.constants.has(v));
+    const varies = node.ins.some((v) => varying.has(v));
+    if (varies) for (const v of node.outs) varying.add(v);
     const attrs = varies ? attrsFor(node, from, rows) : node.attrs;
     const outs = g.applyAll(node.op, node.ins.map(value), attrs, node.name);
     node.outs.forEach((v, i) => {

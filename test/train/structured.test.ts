@@ -32,6 +32,7 @@ import {
 import { lowRank, ttLinear, ttTensor, tuckerTensor } from "../../src/train/structured/tensors.ts";
 import { structuredBlock, structuredLinear } from "../../src/train/structured/types.ts";
 import { createTrainer } from "../../src/train/trainer.ts";
+import { withBatch } from "../../src/train/with-batch.ts";
 import { product } from "../../src/util/math.ts";
 import { makeRng } from "../../src/util/rng.ts";
 import { runOrt, seededFeeds, worstDifference, worstOutput } from "../support/whole-models.ts";
@@ -228,6 +229,19 @@ test("a wide ACDC layer trains by its matrix, and runs by the fast transform", (
   });
   assert.ok(graph.nodes.length < 100, `${graph.nodes.length} nodes`);
   assert.ok(compile(cleanGraph(model)).program.steps.length > 100);
+});
+
+test("another number of rows leaves weights made of factors as they are", () => {
+  // As many rows as the weights have.
+  const net = new Net("factors", { seed: 1 });
+  const x = net.input("x", [32, 32]);
+  const model = net.build(ttTensor({ share: 0.5 })(net, x, 32, "layer"), "y");
+  const single = withBatch(model, 1);
+  assert.equal(parameterCount(single), parameterCount(model));
+  const rows = Array.from({ length: 32 * 32 }, (_, i) => Math.sin(i));
+  const [all] = interpret(model, [tensorOf("f32", [32, 32], rows)]);
+  const [one] = interpret(single, [tensorOf("f32", [1, 32], rows.slice(0, 32))]);
+  assert.deepEqual(toNumbers(one!), toNumbers(all!).slice(0, 32));
 });
 
 const TYPES = [
