@@ -43,9 +43,8 @@ function layer(n: number, rows: number, form: "fast" | "dense"): Graph {
 
 async function open(n: number, rows: number, form: "fast" | "dense") {
   const graph = layer(n, rows, form);
-  const { caps } = await nativeTarget();
   const session = flags.native
-    ? await createNativeSession(compile(graph, { caps }).program)
+    ? await createNativeSession(compile(graph, { caps: (await nativeTarget()).caps }).program)
     : await createSession(compile(graph).program);
   const x = [
     tensorOf(

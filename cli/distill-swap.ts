@@ -1,10 +1,10 @@
 /** @file The student that BlockSwap chooses: by one batch of the training data, before any training. */
-
 import type { Graph } from "../src/graph/graph.ts";
 import { compiledExecutor } from "../src/optimize/executor.ts";
 import { blockSwap, type SwapBudget } from "../src/train/student/block-swap.ts";
 import { type MadeStudent, madeOfBlocks } from "../src/train/student/recipe.ts";
 import { withBatch } from "../src/train/with-batch.ts";
+import { UserError } from "../src/util/errors.ts";
 import type { DistillFlags, DistillSettings } from "./distill-settings.ts";
 import { count, ms } from "./format.ts";
 import { type Io, seedOf } from "./io.ts";
@@ -54,6 +54,12 @@ export async function swappedStudent(
   },
 ): Promise<MadeStudent> {
   const { flags, io, settings, sets } = job;
+  if (flags.init === "teacher") {
+    throw new UserError("E_ARGUMENT", "BlockSwap compares networks of fresh weights", {
+      where: "--init",
+      hint: "leave it out, or name the blocks: --student blocks=BG(2,4) --init teacher",
+    });
+  }
   const teacher = withBatch(single, settings.train.data.batch);
   const { student, ranked } = await blockSwap(teacher, {
     ...{ budget, seed: seedOf(flags), executor: compiledExecutor() },

@@ -196,6 +196,7 @@ suite("tersor distill", { concurrency: 1 }, () => {
       [{ student: "blocks=G(3)" }, /8 channels do not split evenly/],
       [{ student: "none.onnx" }, /no such file/],
       [{ student: "blockswap=params=many" }, /'params=many' says no budget/],
+      [{ student: "blockswap=params=50%", init: "teacher" }, /networks of fresh weights/],
       [{ student: "blockswap=0.2" }, /'0.2' says no budget/],
       [{ student: "blockswap=params=1%" }, /no mixture of blocks has params near/],
       [{ student: "blocks=G(2)", at: true, points: ["stem=nowhere"] }, /named 'nowhere'/],

@@ -6,8 +6,8 @@
  *     [--students "tucker=0.5;blocks=BG(2,4)"] [--also "pruned=FILE;distilled=FILE"] [--seed 1] [--engine native]
  *     [--threads 2] [--test 5000]
  *
- * --also measures other models beside them as they are. Writes pareto.jsonl, pareto.json, pareto.md, pareto-{size,operations,latency}.svg and each student as ONNX. A student
- * whose file is there is not trained again.
+ * --also measures other models beside them as they are. Writes pareto.jsonl, pareto.json, pareto.md,
+ * pareto-{size,operations,latency}.svg and each student as ONNX. A student whose file is there is not trained again.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";

@@ -64,9 +64,10 @@ export interface Swapped {
 
 const TRIES = 200_000;
 
-export const latencyMs = (graph: Graph): number => compile(cleanGraph(graph)).predictedNs / 1e6;
+const latencyMs = (graph: Graph): number => compile(cleanGraph(graph)).predictedNs / 1e6;
 
-const COSTS: Readonly<Record<SwapBudget["kind"], (g: Graph) => number>> = {
+/** What a budget counts, of a graph of one row. */
+export const SWAP_COSTS: Readonly<Record<SwapBudget["kind"], (g: Graph) => number>> = {
   params: parameterCount,
   macs: macsOf,
   latency: latencyMs,
@@ -121,7 +122,7 @@ function costTable(
   options: SwapOptions,
 ): Table {
   const { types = SWAP_TYPES, budget } = options;
-  const cost = COSTS[budget.kind];
+  const cost = SWAP_COSTS[budget.kind];
   const known = new Map<string, Table[number]>();
   return runs.map((run) => {
     const key = keyOf(run);
@@ -182,7 +183,7 @@ export async function blockSwap(teacher: Graph, options: SwapOptions): Promise<S
     );
   }
   const single = withBatch(teacher, 1);
-  const base = COSTS[options.budget.kind](single);
+  const base = SWAP_COSTS[options.budget.kind](single);
   const table = costTable(single, runsOf(single), base, options);
   const mixtures = drawn(table, base, options, makeRng(seed));
   const probes = runs.map((run) => probeOf(teacher, run));

@@ -1,23 +1,16 @@
 /** @file The budget of BlockSwap as written: blockswap=params=20%, blockswap=macs=3000000, blockswap=latency=0.6ms. */
 import { shareOf } from "../../compress/factorise/index.ts";
-import { macsOf, parameterCount } from "../../graph/count.ts";
 import type { Graph } from "../../graph/graph.ts";
 import { UserError } from "../../util/errors.ts";
 import { withBatch } from "../with-batch.ts";
-import { latencyMs, type SwapBudget } from "./block-swap.ts";
+import { SWAP_COSTS, type SwapBudget } from "./block-swap.ts";
 
 /** For messages. */
 export const SWAP_FORMS = "blockswap=params=20%, blockswap=macs=30% or blockswap=latency=0.6ms";
 
-const OF_TEACHER: Readonly<Record<SwapBudget["kind"], (g: Graph) => number>> = {
-  params: parameterCount,
-  macs: macsOf,
-  latency: latencyMs,
-};
-
 /** Percents are of the teacher's; numbers are counts, or milliseconds. NaN: neither. */
 function target(kind: SwapBudget["kind"], text: string, teacher: Graph): number {
-  if (text.endsWith("%")) return shareOf(text) * OF_TEACHER[kind](withBatch(teacher, 1));
+  if (text.endsWith("%")) return shareOf(text) * SWAP_COSTS[kind](withBatch(teacher, 1));
   const [, number] = (kind === "latency" ? /^([\d.]+)ms$/ : /^(\d+)$/).exec(text) ?? [];
   return number === undefined ? Number.NaN : Number(number);
 }
