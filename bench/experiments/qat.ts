@@ -25,7 +25,6 @@ import { compiledExecutor } from "../../src/optimize/executor.ts";
 import { runPasses, toLayout } from "../../src/passes/index.ts";
 import { cleanGraph, loadModel, toOnnx } from "../../src/pipeline.ts";
 import { tensorOf } from "../../src/tensor/tensor.ts";
-import { subset } from "../../src/train/data/sets.ts";
 import { evaluationBatches } from "../../src/train/data/source.ts";
 import { crossEntropy } from "../../src/train/losses.ts";
 import { prefetchedBatches } from "../../src/train/node/prefetch.ts";
@@ -38,7 +37,7 @@ import { createTrainer } from "../../src/train/trainer.ts";
 import { withBatch } from "../../src/train/with-batch.ts";
 import { CIFAR10 } from "./cifar10.ts";
 import { percentEqual, predictions } from "./predict.ts";
-import { engineNamed, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
+import { engineNamed, heldOut, lineWriter, rounded, secondsSince, trainSteps } from "./run.ts";
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
@@ -66,13 +65,8 @@ const { batch, mean, std, augment } = CIFAR10;
 const CALIBRATION_BATCHES = 16;
 
 const write = lineWriter(flags.log);
-const sets = await CIFAR10.read(flags.data);
 const holdout = Number(flags.holdout);
-const rows = (from: number, to: number): number[] =>
-  Array.from({ length: to - from }, (_, i) => from + i);
-const split = sets.train.count - holdout;
-const train = subset(sets.train, rows(0, split));
-const unseen = holdout > 0 ? subset(sets.train, rows(split, sets.train.count)) : sets.test;
+const { train, test: unseen } = heldOut(await CIFAR10.read(flags.data), holdout);
 const threads = Number(flags.threads);
 const seed = Number(flags.seed);
 const epochs = Number(flags.epochs);

@@ -13,6 +13,7 @@ import type { Schedule } from "../../src/train/schedules.ts";
 import type { Trainer } from "../../src/train/trainer.ts";
 import { UserError } from "../../src/util/errors.ts";
 import { makeRng } from "../../src/util/rng.ts";
+import type { Sets } from "./cifar10.ts";
 
 /** Writes each line to standard output, and to the file where one is given. */
 export const lineWriter =
@@ -89,6 +90,15 @@ export const some = (set: PictureSet, rows: number): PictureSet =>
   rows >= set.count
     ? set
     : subset(set, Array.from(makeRng(SUBSET_SEED).permutation(set.count).slice(0, rows)));
+
+/** The last n training pictures in place of the test set, to choose settings by; 0: the sets as they are. */
+export function heldOut(sets: Sets, n: number): Sets {
+  if (n === 0) return sets;
+  const split = sets.train.count - n;
+  const rows = (from: number, count: number): number[] =>
+    Array.from({ length: count }, (_, i) => from + i);
+  return { train: subset(sets.train, rows(0, split)), test: subset(sets.train, rows(split, n)) };
+}
 
 const averageOf = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
 

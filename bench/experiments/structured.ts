@@ -9,7 +9,9 @@
  *   e6: hashed layers against thin networks of as many stored weights (MNIST)
  *
  *   node bench/experiments/structured.ts e2 --data FOLDER --teacher wrn-16-2.onnx --seeds 1,2,3 --epochs 6
- *     --rows 10000 [--methods a,b] [--net wrn-10-2] [--decay 5e-4] [--engine native] [--threads 2] [--log FILE]
+ *     --rows 10000 [--methods a,b] [--net wrn-10-2] [--decay 5e-4] [--holdout n] [--engine native] [--threads 2] [--log FILE]
+ *
+ * `--holdout n` leaves out the last n training pictures and evaluates on them: for choosing settings.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -18,7 +20,7 @@ import { macsOf, parameterCount } from "../../src/graph/count.ts";
 import { loadModel } from "../../src/pipeline.ts";
 import { withBatch } from "../../src/train/with-batch.ts";
 import { CIFAR10, MNIST } from "./cifar10.ts";
-import { accuracy, engineNamed, lineWriter, pairedSummary, rounded, some } from "./run.ts";
+import { accuracy, engineNamed, heldOut, lineWriter, pairedSummary, rounded, some } from "./run.ts";
 import { depthErrors, type Experiment, experimentNamed } from "./structured-methods.ts";
 import { type Course, trainVariant } from "./variants.ts";
 
@@ -35,6 +37,7 @@ const { values: flags, positionals } = parseArgs({
     methods: { type: "string" },
     rate: { type: "string" },
     decay: { type: "string", default: "5e-4" },
+    holdout: { type: "string", default: "0" },
     steps: { type: "string", default: "3000" },
     engine: { type: "string", default: "wasm" },
     threads: { type: "string", default: "2" },
@@ -79,7 +82,8 @@ async function pictures(experiment: Experiment): Promise<void> {
   const folder = flags.data ?? usage("--data is missing");
   const { data } = experiment;
   const { batch, mean, std, augment } = data === "mnist" ? MNIST : CIFAR10;
-  const whole = await (data === "mnist" ? MNIST : CIFAR10).read(folder);
+  const holdout = Number(flags.holdout);
+  const whole = heldOut(await (data === "mnist" ? MNIST : CIFAR10).read(folder), holdout);
   const test = some(whole.test, Number(flags.test));
   const epochs = Number(flags.epochs ?? experiment.epochs);
   const rate = Number(flags.rate ?? experiment.rate);
@@ -101,7 +105,7 @@ async function pictures(experiment: Experiment): Promise<void> {
   });
   write({
     ...{ experiment: name, net, methods: sizes, seeds, epochs, rate, decay, batch, augment },
-    ...{ rows: course.set.count, test: test.count, engine: engine.name, threads, machine },
+    ...{ rows: course.set.count, test: test.count, holdout, engine: engine.name, threads, machine },
     ...(teacher && { teacher: rounded(await accuracy(teacher, test, evaluation), 2) }),
   });
   const errors = new Map<string, number[]>(methods.map((m) => [m, []]));

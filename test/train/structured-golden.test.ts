@@ -7,7 +7,7 @@ import { interpret } from "../../src/graph/interpret.ts";
 import { tensorOf, toNumbers } from "../../src/tensor/tensor.ts";
 import { wideResnet } from "../../src/train/models/wide-resnet.ts";
 import { Net } from "../../src/train/net.ts";
-import { acdcStack } from "../../src/train/structured/acdc.ts";
+import { acdcStack, linearAcdcStack, matrixPays } from "../../src/train/structured/acdc.ts";
 import { hashedLinear } from "../../src/train/structured/hashed.ts";
 import { type Pointwise, separable } from "../../src/train/structured/site.ts";
 import { tensorAxes, ttLinear, ttTensor } from "../../src/train/structured/tensors.ts";
@@ -89,6 +89,35 @@ test("fresh layers: elements of the matrix have the variance of a dense layer's"
     const all = seeds.flatMap((seed) => matrixOf(point, 64, 64, seed));
     const variance = all.reduce((sum, w) => sum + w * w, 0) / all.length;
     assert.ok(Math.abs(64 * variance - 1) < 0.2, `${64 * variance}`);
+  }
+});
+
+test("ACDC: the width from which layers take fewer operations than their matrix", () => {
+  const golden = [
+    [1, 29],
+    [2, 70],
+    [4, 163],
+    [12, 603],
+  ] as const;
+  for (const [layers, want] of golden) {
+    let n = 1;
+    while (matrixPays(n, layers, 1)) n++;
+    assert.equal(n, want, `${layers} layers`);
+  }
+});
+
+test("linear ACDC: its matrix and its layers, of the same weights, give the same", () => {
+  for (const [inputs, outputs] of [
+    [16, 16],
+    [12, 32],
+    [32, 16],
+  ] as const) {
+    const options = { layers: 3, deviation: 0.3, seed: 4 };
+    const want = matrixOf(acdcStack({ ...options, relu: false, bias: false }), inputs, outputs, 9);
+    const got = matrixOf(linearAcdcStack(options), inputs, outputs, 9);
+    for (const [i, w] of want.entries()) assert.ok(Math.abs(got[i]! - w) < 1e-5, `${i}`);
+    const rows = layer(linearAcdcStack(options), inputs, outputs);
+    assert.equal(macsOf(rows) > inputs * inputs * outputs, true);
   }
 });
 

@@ -6,10 +6,12 @@ import type { Value } from "../../graph/graph.ts";
 import { relu } from "../../ops/elementwise/relu.ts";
 import { acdc } from "../../ops/nn/acdc.ts";
 import type { DctForm } from "../../ops/nn/dct.ts";
+import { linear } from "../../ops/nn/linear.ts";
 import { reduceSum } from "../../ops/reduce/reductions.ts";
 import { gather } from "../../ops/shape/gather.ts";
 import { reshape } from "../../ops/shape/reshape.ts";
-import { type Tensor, tensorType } from "../../tensor/tensor.ts";
+import { transpose } from "../../ops/shape/transpose.ts";
+import { type Tensor, tensorOf, tensorType } from "../../tensor/tensor.ts";
 import { makeRng } from "../../util/rng.ts";
 import { constantly, normal } from "../initial.ts";
 import { channelsOf, compressed, type Pointwise, type Site } from "./site.ts";
@@ -87,4 +89,38 @@ export const acdcStack =
     const lead = graph.typeOf(y).shape.slice(0, -1);
     const groups = graph.apply(reshape, [y], { shape: [...lead, n / outputs, outputs] });
     return graph.apply(reduceSum, [groups], { axes: [lead.length], keepDims: false }, name);
+  };
+
+/** Time of an operation of the fast transform in those of a matrix product, as bench/acdc.ts finds it. */
+const FAST_OPERATION = 8;
+
+/**
+ * Whether many rows go faster through the matrix of a linear stack than through its layers, for which 4 N + 5 N log2 N
+ * operations a row and layer are counted. `fastOperation` 1: by that count alone.
+ */
+export const matrixPays = (n: number, layers: number, fastOperation = FAST_OPERATION): boolean =>
+  n < fastOperation * layers * (4 + 5 * Math.log2(n));
+
+/**
+ * A stack without ReLU and bias, as pictures go through it (Gray, Crowley, Storkey, arXiv:1906.00859): multiplied out
+ * to one matrix where that pays, which then is computed for each training step but only once for a compiled model.
+ */
+export const linearAcdcStack =
+  (options: Omit<AcdcOptions, "relu" | "bias">): Pointwise =>
+  (site, x, outputs, name) => {
+    const stack = acdcStack({ ...options, relu: false, bias: false });
+    const inputs = channelsOf(site, x);
+    const n = stackWidth(inputs, outputs);
+    if (!matrixPays(n, options.layers)) return stack(site, x, outputs, name);
+    const { graph } = site;
+    // One row for each input, in the places that it fills.
+    const places = expanded(inputs, n);
+    const unit = Float64Array.from(
+      { length: inputs * n },
+      (_, i) => +(places[i % n] === Math.floor(i / n)),
+    );
+    const rows = graph.constant(tensorOf(graph.typeOf(x).dtype, [inputs, n], unit));
+    const transposed = stack(site, rows, outputs, name);
+    const matrix = graph.apply(transpose, [transposed], { perm: [1, 0] });
+    return graph.apply(linear, [x, matrix], {}, name);
   };

@@ -1,6 +1,6 @@
 /** @file Structured layers as written: ACDC(12), Hashed(0.1), TT(0.25), Tucker(0.25), LowRank(0.1), Shuffle(4). */
 import { UserError } from "../../util/errors.ts";
-import { acdcStack } from "./acdc.ts";
+import { acdcStack, linearAcdcStack } from "./acdc.ts";
 import { hashedLinear } from "./hashed.ts";
 import { linearShuffle } from "./shuffle.ts";
 import { type Pointwise, type Substitute, separable } from "./site.ts";
@@ -14,7 +14,11 @@ interface Kind {
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
-  ACDC: { takes: "count", layer: (layers) => acdcStack({ layers }) },
+  ACDC: {
+    takes: "count",
+    layer: (layers) => acdcStack({ layers }),
+    block: (layers) => separable(linearAcdcStack({ layers })),
+  },
   Hashed: { takes: "share", layer: (share) => hashedLinear({ weights: { share }, bias: false }) },
   TT: { takes: "share", layer: (share) => ttLinear({ ranks: { share } }) },
   TTTensor: { takes: "share", layer: (share) => ttTensor({ share }) },
