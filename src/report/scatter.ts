@@ -38,12 +38,12 @@ export interface ScatterOptions {
 const WIDTH = 520;
 const HEIGHT = 320;
 const LEFT = 58;
-const RIGHT = WIDTH - 14;
+const RIGHT = WIDTH - 26;
 const TOP = 16;
 const BOTTOM = HEIGHT - 46;
 /** Estimated widths of a character, plain and bold. */
-const CHAR = 6.7;
-const BOLD_CHAR = 7.6;
+const CHAR = 7.4;
+const BOLD_CHAR = 8.2;
 const LINE = 14;
 
 interface Box {
@@ -75,7 +75,7 @@ interface Spot extends Box {
 
 /** Places around a mark for a label of this width, the preferred ones first. */
 const spotsAround = ({ x, y, point }: Placed, w: number): Spot[] =>
-  [0, -16, 16, -30, 30, -44, 44].flatMap((dy) => {
+  [0, -16, 16, -30, 30, -44, 44, -58, 58, -72, 72].flatMap((dy) => {
     const gap = point.kind === "chosen" ? 12 : 9;
     const top = y - LINE / 2 + dy;
     return [
@@ -84,9 +84,25 @@ const spotsAround = ({ x, y, point }: Placed, w: number): Spot[] =>
     ];
   });
 
-/** Hiding a mark or label is out of the question; crossing an interval is only unpleasant. */
+/** Hiding a mark or label is out of the question; crossing an interval, or another's mark with the line, is unpleasant. */
 const FORBIDDEN = 1000;
 const CROSSING = 3;
+
+/** The line from a mark to its label; null: the label is beside it. */
+function leaderOf({ x, y }: Placed, spot: Spot) {
+  if (Math.abs(spot.y + LINE / 2 - y) < 1) return null;
+  const end = spot.anchor === "start" ? spot.x + 12 : spot.x + spot.w - 12;
+  return { x, y, dx: end - x, dy: (spot.y + LINE / 2 < y ? spot.y + LINE - 2 : spot.y) - y };
+}
+
+/** Whether the line meets the box, as seen at a few of its points. */
+function meets(line: ReturnType<typeof leaderOf>, box: Box): boolean {
+  if (line === null) return false;
+  const { x, y, dx, dy } = line;
+  return [0.2, 0.4, 0.6, 0.8, 1].some((t) =>
+    overlaps({ x: x + t * dx, y: y + t * dy, w: 1, h: 1 }, box),
+  );
+}
 
 /** Where the labels go, the chosen one's first. A label that finds no place is left out. */
 function placeLabels(placed: readonly Placed[]): Map<Placed, Spot> {
@@ -94,17 +110,22 @@ function placeLabels(placed: readonly Placed[]): Map<Placed, Spot> {
   const intervals = placed
     .filter((p) => !p.off)
     .map(({ x, yLow, yHigh }) => ({ x: x - 2, y: yHigh, w: 4, h: yLow - yHigh }));
-  const price = (spot: Box, order: number): number =>
-    order +
-    (!inside(spot) || taken.some((t) => overlaps(spot, t)) ? FORBIDDEN : 0) +
-    CROSSING * intervals.filter((t) => overlaps(spot, t)).length;
+  const price = (p: Placed, spot: Spot, order: number): number => {
+    const line = leaderOf(p, spot);
+    const crossed = taken.filter((t, i) => placed[i] !== p && meets(line, t)).length;
+    return (
+      order +
+      (!inside(spot) || taken.some((t) => overlaps(spot, t)) ? FORBIDDEN : 0) +
+      CROSSING * (crossed + intervals.filter((t) => overlaps(spot, t)).length)
+    );
+  };
   const boxes = new Map<Placed, Spot>();
   const rank: readonly PointKind[] = ["chosen", "baseline", "accepted", "rejected"];
   const order = [...placed].sort((a, b) => rank.indexOf(a.point.kind) - rank.indexOf(b.point.kind));
   for (const p of order) {
     const priced = spotsAround(p, labelWidth(p)).map((spot, i) => ({
       spot,
-      price: price(spot, i),
+      price: price(p, spot, i),
     }));
     const best = priced.reduce((a, b) => (b.price < a.price ? b : a));
     if (best.price >= FORBIDDEN) continue;
@@ -133,6 +154,12 @@ function mark({ point, x, y, off }: Placed): Html {
     default:
       return html`<circle class="mark ${point.kind}" cx="${x}" cy="${y}" r="4.5"/>`;
   }
+}
+
+function drawLeader(p: Placed, spot: Spot | undefined): Html {
+  const line = spot === undefined ? null : leaderOf(p, spot);
+  if (line === null) return NOTHING;
+  return html`<path class="leader" d="M${line.x} ${line.y}l${line.dx} ${line.dy}"/>`;
 }
 
 function drawPoint(p: Placed, spot: Spot | undefined, options: ScatterOptions): Html {
@@ -211,6 +238,7 @@ export function scatter(points: readonly Point[], options: ScatterOptions): Html
   return html`<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="${id}-title ${id}-description">
 <title id="${id}-title">${options.title}</title><desc id="${id}-description">${options.description}</desc>
 ${axes(x, y, options)}${limits(x, y, options)}
+${placed.map((p) => drawLeader(p, boxes.get(p)))}
 ${placed.map((p) => drawPoint(p, boxes.get(p), options))}
 </svg>`;
 }

@@ -47,6 +47,7 @@ svg text.limit { fill: var(--warn); font-size: 11.5px; }
 path.limit { stroke: var(--warn); stroke-dasharray: 5 3; fill: none; }
 .interval { stroke: var(--soft); fill: none; stroke-width: 1.3; }
 .interval.chosen, .interval.accepted { stroke: var(--mark); }
+.leader { stroke: var(--soft); fill: none; stroke-width: .8; }
 .mark { stroke: var(--mark); stroke-width: 1.6; fill: var(--mark); }
 .mark.baseline { fill: var(--paper); stroke: var(--ink); }
 .mark.rejected { fill: var(--paper); stroke: var(--soft); }
