@@ -155,6 +155,11 @@ const digitsThroughAcdc: Experiment = {
 const BLOCKS = ["Shuffle(4)", "TTTensor(0.25)", "Tucker(0.25)", "ACDC(4)", "Hashed(0.1)"];
 
 const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
+  e1: {
+    ...blocksAgainstThin,
+    net: "wrn-10-2",
+    methods: BLOCKS.flatMap((block) => [block, `${block}+at`]),
+  },
   e2: blocksAgainstThin,
   e3: decays(BLOCKS.flatMap((b) => [`${b}:plain`, `${b}:crs`])),
   e4: decays(["ACDC(12):crs", "ACDC(12):plain", "ACDC(12):none"]),

@@ -1,7 +1,8 @@
 /**
- * @file Experiments with structured layers (techniques E2 to E6): paired seeds, that is the same initial draws and
+ * @file Experiments with structured layers (techniques E1 to E6): paired seeds, that is the same initial draws and
  * batches for all methods of a seed. Writes JSON lines: settings, epochs, runs, a summary against the first method.
  *
+ *   e1: structured layers from scratch and taught by attention (CIFAR-10; needs --teacher)
  *   e2: cheap blocks taught by attention against a thinner network of equal size (CIFAR-10; needs --teacher)
  *   e3: weight decay scaled by the compression ratio (crs) against plain decay, for each structured layer (CIFAR-10)
  *   e4: the same for ACDC, and without decay (CIFAR-10; e4-mnist: MNIST)
@@ -47,7 +48,7 @@ const { values: flags, positionals } = parseArgs({
 const name = positionals[0] ?? "";
 const usage = (text: string): never => {
   console.error(
-    `structured.ts: ${text}; usage: structured.ts e2|e3|e4|e4-mnist|e5|e6 --data FOLDER ...`,
+    `structured.ts: ${text}; usage: structured.ts e1|e2|e3|e4|e4-mnist|e5|e6 --data FOLDER ...`,
   );
   process.exit(2);
 };
@@ -126,4 +127,12 @@ async function pictures(experiment: Experiment): Promise<void> {
     }
   }
   write({ summary: pairedSummary(errors, methods[0]!), against: methods[0] });
+  // Each block's first method against its others.
+  const blockOf = (method: string): string => method.split(/[:+]/)[0]!;
+  const blocks = new Set(methods.map(blockOf));
+  for (const block of blocks.size > 1 ? blocks : []) {
+    const own = methods.filter((method) => blockOf(method) === block);
+    const found = new Map(own.map((method) => [method, errors.get(method)!]));
+    write({ summary: pairedSummary(found, own[0]!), against: own[0] });
+  }
 }
