@@ -3,10 +3,11 @@
  * its teacher: accuracy against bytes, multiply-accumulates and measured milliseconds of WebAssembly.
  *
  *   node bench/experiments/pareto.ts wrn-16-2.onnx --data FOLDER --epochs 4 --rows 50000 --out FOLDER
- *     [--students "tucker=0.5;blocks=BG(2,4)"] [--also "pruned=FILE;distilled=FILE"] [--seed 1] [--engine native]
- *     [--threads 2] [--test 5000]
+ *     [--students "tucker=0.5;blocks=BG(2,4)"] [--also "pruned=FILE;distilled=FILE"] [--views 3] [--seed 1]
+ *     [--engine native] [--threads 2] [--test 5000]
  *
- * --also measures other models beside them as they are. Writes pareto.jsonl, pareto.json, pareto.md,
+ * The teacher runs in each step and hands over outputs and attention; with --views once, ahead, over so many views of each
+ * picture, and hands over its outputs. --also measures other models beside them as they are. Writes pareto.jsonl, pareto.json, pareto.md,
  * pareto-{size,operations,latency}.svg and each student as ONNX. A student whose file is there is not trained again.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,18 +16,21 @@ import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { typeOf } from "../../src/graph/graph.ts";
+import { createNativeSession } from "../../src/native/index.ts";
 import {
   type MeasuredModel,
   measureModels,
   type Subject,
 } from "../../src/optimize/measure-models.ts";
-import { loadModel, toOnnx, trainableGraph } from "../../src/pipeline.ts";
+import { compile, loadModel, toOnnx, trainableGraph } from "../../src/pipeline.ts";
 import { paretoCharts } from "../../src/report/distil.ts";
 import { STYLE } from "../../src/report/style.ts";
+import { createSession } from "../../src/runtime/session.ts";
 import type { PictureSet } from "../../src/train/data/sets.ts";
-import { evaluationBatches } from "../../src/train/data/source.ts";
+import { evaluationBatches, viewBatches } from "../../src/train/data/source.ts";
 import { crsDecay } from "../../src/train/structured/decay.ts";
 import { studentFromText } from "../../src/train/student/recipe.ts";
+import { teacherOutputs } from "../../src/train/teacher-outputs.ts";
 import { withBatch } from "../../src/train/with-batch.ts";
 import { CIFAR10 } from "./cifar10.ts";
 import { engineNamed, lineWriter, some } from "./run.ts";
@@ -45,7 +49,7 @@ const STUDENTS = [
   ],
 ];
 const DECAY = 5e-4;
-const LOSS = { alpha: 0.9, temperature: 4, beta: 1000 };
+const LOSS = { alpha: 0.9, temperature: 4 };
 /** Highest rates: of factors that start from trained weights, and of fresh ones. */
 const RATES = { factors: 0.02, teacher: 0.02, fresh: 0.1 };
 
@@ -59,6 +63,7 @@ const { values: flags, positionals } = parseArgs({
     epochs: { type: "string", default: "4" },
     rows: { type: "string", default: "50000" },
     test: { type: "string", default: "5000" },
+    views: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
     engine: { type: "string", default: "wasm" },
     threads: { type: "string", default: "2" },
@@ -79,15 +84,18 @@ const { batch, mean, std, augment } = CIFAR10;
 const whole = await CIFAR10.read(data);
 const test = some(whole.test, Number(flags.test));
 const seed = Number(flags.seed);
+const views = Number(flags.views);
 const course: Omit<Course, "rate"> = {
-  ...{ set: some(whole.train, Number(flags.rows)), batch, mean, std, augment },
+  ...{ set: some(whole.train, Number(flags.rows)), batch, mean, std },
+  augment: { ...augment, views },
   ...{ epochs: Number(flags.epochs), threads: Number(flags.threads) },
   engine: await engineNamed(flags.engine),
 };
+const loss = { ...LOSS, ...(views > 0 ? { outputs: "teacher" } : { beta: 1000 }) };
 const original = withBatch(trainableGraph(loadModel(readFileSync(path)).graph), 1);
 write({
   ...{ experiment: "pareto", model: basename(path), students: flags.students.split(";"), seed },
-  ...{ epochs: course.epochs, rows: course.set.count, test: test.count, loss: LOSS, rates: RATES },
+  ...{ epochs: course.epochs, rows: course.set.count, test: test.count, loss, rates: RATES },
   ...{ engine: course.engine.name, threads: course.threads, machine: machineInfo() },
 });
 
@@ -100,6 +108,30 @@ function rowsFor(set: PictureSet, model: Graph): Subject["rows"] {
   throw new Error(`${name}: expected pictures with channels last`);
 }
 
+/** What the original says to all views of the training pictures; kept in the folder. */
+async function teacherTold(): Promise<Float32Array> {
+  const { set, engine, threads } = course;
+  const file = join(out!, `teacher-${[set.count, views, seed].join("-")}.bin`);
+  if (existsSync(file)) return new Float32Array(Uint8Array.from(readFileSync(file)).buffer);
+  const caps = engine.caps && { caps: engine.caps };
+  const told = await teacherOutputs(
+    withBatch(original, batch),
+    viewBatches(set, { batch, seed, mean, std, ...course.augment }),
+    {
+      count: set.count * views,
+      open: async (graph) => {
+        const { program } = compile(graph, caps);
+        return engine.caps
+          ? createNativeSession(program, { threads })
+          : createSession(program, { threads });
+      },
+    },
+  );
+  writeFileSync(file, new Uint8Array(told!.buffer));
+  return told!;
+}
+let told: Promise<Float32Array> | undefined;
+
 async function student(text: string): Promise<Subject> {
   const file = join(out!, `${text.replace(/[^\w.]+/g, "-")}.onnx`);
   const description = `${text}, ${course.epochs} epochs`;
@@ -110,7 +142,9 @@ async function student(text: string): Promise<Subject> {
   const made = studentFromText(original, text, { seed });
   const model = withBatch(made.graph, batch);
   const decay = made.crs ? crsDecay(model, original, DECAY) : DECAY;
-  const variant = { model, decay, loss: LOSS, teacher: original };
+  if (views > 0) told ??= teacherTold();
+  const taught = told === undefined ? { teacher: original } : { told: await told };
+  const variant = { model, decay, loss, ...taught };
   const rate = RATES[made.start];
   const log = (line: object): void => write({ student: text, ...line });
   const trained = await trainVariant({ ...course, rate }, variant, seed, log);

@@ -20,7 +20,9 @@ export interface Course {
   readonly batch: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-  readonly augment: Pick<PictureOptions, "shift" | "mirror" | "cutout">;
+  readonly augment: Pick<PictureOptions, "shift" | "mirror" | "cutout"> & {
+    readonly views?: number;
+  };
   readonly epochs: number;
   /** Highest rate of one cycle. */
   readonly rate: number;
@@ -34,12 +36,14 @@ export interface Variant {
   /** Default: labels alone. */
   readonly loss?: DistilOptions;
   readonly teacher?: Graph;
+  /** What the teacher says to each view, where `loss.outputs` is the feed of that. */
+  readonly told?: Float32Array;
 }
 
 /** Trains a variant; the batches depend on the seed alone. `onEpoch` is handed a line for the log. */
 export async function trainVariant(
   course: Course,
-  { model, decay, loss = {}, teacher }: Variant,
+  { model, decay, loss = {}, teacher, told }: Variant,
   seed: number,
   onEpoch: (line: { epoch: number; loss: number; seconds: number }) => void,
 ): Promise<Graph> {
@@ -53,7 +57,10 @@ export async function trainVariant(
     ...(taught && teacher !== undefined && { teacher }),
   });
   const trainer = await createTrainer(model, step, optimizer, { threads, engine });
-  const batches = prefetchedBatches(set, { batch, seed, mean, std, ...augment });
+  const batches = prefetchedBatches(set, {
+    ...{ batch, seed, mean, std, ...augment },
+    ...(told !== undefined && { teacher: told }),
+  });
   try {
     const perEpoch = batches.batchesPerEpoch;
     const schedule = oneCycle(rate, epochs * perEpoch);
