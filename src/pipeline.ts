@@ -9,7 +9,7 @@ import { importTflite, isTflite } from "./formats/tflite/index.ts";
 import type { Graph } from "./graph/graph.ts";
 import {
   cleanup,
-  expandHashed,
+  expandWeights,
   type RunPassesOptions,
   runPasses,
   toExchange,
@@ -143,15 +143,15 @@ function compileAt(
 
 export interface ToOnnxOptions extends OnnxExportOptions {
   /**
-   * "dense": hashed weights are written out. Default: as a function of the model that computes them from what is stored
-   * (readers need operator set 21 and functions).
+   * "dense": weights made of smaller ones (hashed, factors, ACDC) are written out. Default: as nodes and functions of the
+   * model that compute them from what is stored (readers need operator set 21 and functions).
    */
-  readonly hashed?: "dense";
+  readonly weights?: "dense";
 }
 
 /** The bytes of an ONNX file of the graph, in the layout of ONNX (NCHW) wherever operators have one. */
 export function toOnnx(graph: Graph, options: ToOnnxOptions = {}): Uint8Array {
-  const { hashed, ...rest } = options;
-  const given = hashed === "dense" ? runPasses(graph, [expandHashed]) : graph;
+  const { weights, ...rest } = options;
+  const given = weights === "dense" ? runPasses(graph, [expandWeights]) : graph;
   return exportOnnx(runPasses(given, toExchange), rest);
 }

@@ -13,7 +13,7 @@ import { reshape } from "../src/ops/shape/reshape.ts";
 import { slice } from "../src/ops/shape/slice.ts";
 import { compiledExecutor } from "../src/optimize/executor.ts";
 import { measureModels } from "../src/optimize/measure-models.ts";
-import { expandHashed, runPasses } from "../src/passes/index.ts";
+import { expandWeights, runPasses } from "../src/passes/index.ts";
 import {
   type CompileModelOptions,
   cleanGraph,
@@ -33,7 +33,7 @@ import { runOrt, seededFeeds } from "./support/whole-models.ts";
 
 const teacher = mlp({ inputs: 200, hidden: [160, 100] });
 const student = (): Graph => studentFromText(teacher, "hashed=1/8").graph;
-const written = (graph: Graph): Graph => runPasses(graph, [expandHashed]);
+const written = (graph: Graph): Graph => runPasses(graph, [expandWeights]);
 const moduleBytes = (graph: Graph): Uint8Array => emitModule(compile(graph).program).wasm;
 
 async function run(
@@ -162,7 +162,7 @@ test("ONNX Runtime computes hashed weights from what is stored", async () => {
     const onnx = toOnnx(graph);
     assert.deepEqual(toOnnx(graph), onnx);
     const want = interpret(graph, feeds)[0]!;
-    for (const bytes of [onnx, toOnnx(graph, { hashed: "dense" })]) {
+    for (const bytes of [onnx, toOnnx(graph, { weights: "dense" })]) {
       const [got] = await runOrt(bytes, feeds);
       assert.ok(worst(got!, want) < 1e-6, graph.name);
     }
@@ -174,7 +174,7 @@ test("ONNX Runtime computes hashed weights from what is stored", async () => {
     const nodes = targetGraph(cleanGraph(again)).nodes.map((n) => n.op.name);
     assert.ok(nodes.includes("hashed_weights") && !nodes.includes("batch_norm"), `${nodes}`);
   }
-  const [small, large] = [toOnnx(student()), toOnnx(student(), { hashed: "dense" })];
+  const [small, large] = [toOnnx(student()), toOnnx(student(), { weights: "dense" })];
   assert.ok(large.length > 5 * small.length, `${large.length} and ${small.length} bytes`);
 });
 

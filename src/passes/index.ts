@@ -1,7 +1,7 @@
 /** @file The passes, and the two lists in which they are run: read them aloud. */
 import { cancelTransposes } from "./cancel-transposes.ts";
 import { convTransposeToConv } from "./conv-transpose-to-conv.ts";
-import { expandHashed } from "./expand-hashed.ts";
+import { expandWeights } from "./expand-weights.ts";
 import { foldAffine } from "./fold-affine.ts";
 import { foldConstants } from "./fold-constants.ts";
 import { fuseActivations } from "./fuse-activations.ts";
@@ -24,7 +24,7 @@ import { spreadConvTranspose } from "./spread-conv-transpose.ts";
 import { toLayout } from "./to-layout.ts";
 import { zeroNegligibleWeights } from "./zero-negligible-weights.ts";
 
-export { expandHashed } from "./expand-hashed.ts";
+export { expandWeights } from "./expand-weights.ts";
 export { definePass, type Pass, type PassEvent, type RunPassesOptions, runPasses } from "./pass.ts";
 export { type Layout, toLayout } from "./to-layout.ts";
 
@@ -85,7 +85,7 @@ export const allPasses: readonly Pass[] = [
   removeIdentities,
   mergeReshapes,
   mergeEqual,
-  expandHashed,
+  expandWeights,
   fuseNorms,
   fuseFunctions,
   matmulToLinear,

@@ -8,6 +8,8 @@ import { permuteTensor, storedConstant, tryInfer } from "./rules.ts";
 
 const convert: NodeRule = (node, ctx) => {
   if (!isOp(node, matmul) || node.attrs.transA === true) return null;
+  // Two constants are factors of a weight, both learned.
+  if (ctx.constant(node.ins[0]!) !== undefined) return null;
   const { transA: _a, transB, ...attrs } = node.attrs;
   const stored = storedConstant(ctx, node.ins[1]!);
   if (stored === null || stored.tensor.type.shape.length !== 2) return null;

@@ -2,7 +2,7 @@
 import type { Graph } from "../../graph/graph.ts";
 import { evalNode } from "../../graph/interpret.ts";
 import { rewrite } from "../../graph/rewrite.ts";
-import { expandHashed, runPasses } from "../../passes/index.ts";
+import { expandWeights, runPasses } from "../../passes/index.ts";
 import { readsStorage } from "../../passes/rules.ts";
 
 /** Replaces half-precision and integer constants by the f32 values they are read as. */
@@ -17,4 +17,4 @@ export function unpackWeights(graph: Graph): Graph {
 
 /** What integers are made from: all weights as f32 constants, hashed ones too. */
 export const plainWeights = (graph: Graph): Graph =>
-  runPasses(unpackWeights(graph), [expandHashed]);
+  runPasses(unpackWeights(graph), [expandWeights]);

@@ -6,6 +6,7 @@ import { inferTypes } from "../../graph/apply.ts";
 import { GraphBuilder, type Value } from "../../graph/graph.ts";
 import { interpret } from "../../graph/interpret.ts";
 import type { Attrs, Op } from "../../graph/op.ts";
+import { growsStorage } from "../../graph/storage.ts";
 import { type DType, isFloat } from "../../tensor/dtype.ts";
 import {
   elementCount,
@@ -27,6 +28,9 @@ export type Operand = Value | { readonly number: number };
 export const num = (number: number): Operand => ({ number });
 
 const NONE: ReadonlySet<string> = new Set();
+
+/** What weights are made of smaller ones by; everything else of constants is shape arithmetic, masks and tables. */
+const MAKES_WEIGHTS: ReadonlySet<Op> = new Set([core.matmul, core.one_hot] as unknown as Op[]);
 
 /** Runs one operator on tensors. */
 function compute<A extends Attrs>(op: Op<A>, ins: readonly Tensor[], attrs: A): readonly Tensor[] {
@@ -131,7 +135,7 @@ export class Emitter {
   ): readonly Value[] {
     this.countStep();
     const tensors = ins.map((v) => this.g.constantOf(v));
-    if (fold && tensors.every((t) => t !== undefined) && this.isSmall(op, tensors, attrs)) {
+    if (fold && tensors.every((t) => t !== undefined) && this.isWorth(op, tensors, attrs)) {
       return compute(op, tensors, attrs).map((t) => this.constant(t));
     }
     const outs = this.g.applyAll(op, ins, attrs, this.name);
@@ -145,10 +149,12 @@ export class Emitter {
     return this.applyAll(op, ins, attrs)[0]!;
   }
 
-  private isSmall<A extends Attrs>(op: Op<A>, ins: readonly Tensor[], attrs: A): boolean {
+  /** Whether to compute it now: not what takes too long, nor weights whose factors are smaller. */
+  private isWorth<A extends Attrs>(op: Op<A>, ins: readonly Tensor[], attrs: A): boolean {
     const types = ins.map((t) => t.type);
     const outs = inferTypes(op, types, attrs);
     for (const t of outs) checkShape(t.shape, this.name || op.name);
+    if (MAKES_WEIGHTS.has(op as unknown as Op) && growsStorage(types, outs)) return false;
     const elements = outs.reduce((n, t) => n + elementCount(t.shape), 0);
     const macs = op.cost?.(types, attrs, outs).macs ?? 0;
     if (elements > LIMITS.computedElements || macs > LIMITS.computedMacs) return false;

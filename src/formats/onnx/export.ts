@@ -7,13 +7,14 @@ import { type Graph, type Node, typeOf, type Value } from "../../graph/graph.ts"
 import type { Attrs } from "../../graph/op.ts";
 import type { TensorType } from "../../tensor/tensor.ts";
 import { UserError } from "../../util/errors.ts";
+import { acdcExports, acdcFunctions } from "./export/acdc.ts";
 import { ExportContext, type ExportEntry, Names, quantized } from "./export/context.ts";
 import { elementwiseExports } from "./export/elementwise.ts";
 import { hashedExports, hashedFunctions } from "./export/hashed.ts";
 import { moveExports } from "./export/move.ts";
 import { nnExports } from "./export/nn.ts";
 import { OnnxWriter } from "./export/writer.ts";
-import { TERSOR_DOMAIN } from "./hashed.ts";
+import { ACDC_BIAS_FUNCTION, ACDC_FUNCTION, HASHED_FUNCTION, TERSOR_DOMAIN } from "./functions.ts";
 import { MODEL, type ModelProto, type ValueInfoProto } from "./proto.ts";
 import { DATA_TYPE } from "./tensors.ts";
 import { type Draft, encodeMessage } from "./wire.ts";
@@ -33,7 +34,14 @@ const ENTRIES: Readonly<Record<string, ExportEntry<Attrs>>> = {
   ...moveExports,
   ...nnExports,
   ...hashedExports,
+  ...acdcExports,
 } as Readonly<Record<string, ExportEntry<Attrs>>>;
+
+/** Functions that belong together, written into a model that calls one of them. */
+const FUNCTIONS = [
+  { of: [HASHED_FUNCTION], write: hashedFunctions },
+  { of: [ACDC_FUNCTION, ACDC_BIAS_FUNCTION], write: acdcFunctions },
+];
 
 /** Encodes the graph as an ONNX model. Equal graphs give equal bytes. Throws E_UNSUPPORTED naming the node. */
 export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8Array {
@@ -51,7 +59,7 @@ export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8
     irVersion: IR_VERSION,
     opsetImport: [
       { domain: "", version: OPSET },
-      ...(w.calls ? [{ domain: TERSOR_DOMAIN, version: 1 }] : []),
+      ...(w.called.size > 0 ? [{ domain: TERSOR_DOMAIN, version: 1 }] : []),
     ],
     producerName: options.producer ?? "tersor",
     graph: {
@@ -62,7 +70,7 @@ export function exportOnnx(graph: Graph, options: OnnxExportOptions = {}): Uint8
       input: simple.inputs.map((v) => valueInfo(simple.values.get(v)!.name, typeOf(simple, v))),
       output: simple.outputs.map((v, i) => valueInfo(simple.outputNames[i]!, typeOf(simple, v))),
     },
-    functions: w.calls ? hashedFunctions() : [],
+    functions: FUNCTIONS.flatMap((f) => (f.of.some((name) => w.called.has(name)) ? f.write() : [])),
     ...metaFields(simple),
   });
 }

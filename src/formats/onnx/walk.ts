@@ -5,7 +5,7 @@ import { checkLimit, LIMITS } from "../limits.ts";
 import { Attributes, malformed, NeedsConstant, OpContext } from "./context.ts";
 import { importControl, isControl } from "./control.ts";
 import type { Emitter } from "./emit.ts";
-import { TERSOR_DOMAIN } from "./hashed.ts";
+import { TERSOR_DOMAIN } from "./functions.ts";
 import { ImportError } from "./import-error.ts";
 import { IMPORTERS } from "./ops/index.ts";
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto } from "./proto.ts";

@@ -9,6 +9,7 @@ import type { DctForm } from "../../ops/nn/dct.ts";
 import { linear } from "../../ops/nn/linear.ts";
 import { reduceSum } from "../../ops/reduce/reductions.ts";
 import { gather } from "../../ops/shape/gather.ts";
+import { oneHot } from "../../ops/shape/one-hot.ts";
 import { reshape } from "../../ops/shape/reshape.ts";
 import { transpose } from "../../ops/shape/transpose.ts";
 import { type Tensor, tensorOf, tensorType } from "../../tensor/tensor.ts";
@@ -113,13 +114,10 @@ export const linearAcdcStack =
     const n = stackWidth(inputs, outputs);
     if (!matrixPays(n, options.layers)) return stack(site, x, outputs, name);
     const { graph } = site;
-    // One row for each input, in the places that it fills.
-    const places = expanded(inputs, n);
-    const unit = Float64Array.from(
-      { length: inputs * n },
-      (_, i) => +(places[i % n] === Math.floor(i / n)),
-    );
-    const rows = graph.constant(tensorOf(graph.typeOf(x).dtype, [inputs, n], unit));
+    // One row for each input, with 1 in the places that it fills.
+    const places = graph.constant(tensorOf("i64", [n], expanded(inputs, n)));
+    const values = graph.constant(tensorOf(graph.typeOf(x).dtype, [2], [0, 1]));
+    const rows = graph.apply(oneHot, [places, values], { axis: 0, depth: inputs });
     const transposed = stack(site, rows, outputs, name);
     const matrix = graph.apply(transpose, [transposed], { perm: [1, 0] });
     return graph.apply(linear, [x, matrix], {}, name);

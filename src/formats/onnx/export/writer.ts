@@ -1,7 +1,7 @@
 /** @file Collects nodes and initialisers of an ONNX graph; names are settled when it is finished. */
 import { type DType, isBig } from "../../../tensor/dtype.ts";
 import { scalarOf, type Tensor, tensorOf } from "../../../tensor/tensor.ts";
-import { TERSOR_DOMAIN } from "../hashed.ts";
+import { TERSOR_DOMAIN } from "../functions.ts";
 import {
   ATTRIBUTE,
   type AttributeProto,
@@ -73,9 +73,9 @@ export class OnnxWriter {
     return output;
   }
 
-  /** Whether any node calls a function. */
-  get calls(): boolean {
-    return this.nodes.some((n) => n.domain !== "");
+  /** The functions that nodes call. */
+  get called(): ReadonlySet<string> {
+    return new Set(this.nodes.filter((n) => n.domain !== "").map((n) => n.opType));
   }
 
   emit(opType: string, input: readonly string[], attributes: AttributeMap = {}): string {

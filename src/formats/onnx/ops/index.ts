@@ -2,7 +2,7 @@
 import type { ImportTable } from "../context.ts";
 import { attentionImports } from "./attention.ts";
 import { elementwise } from "./elementwise.ts";
-import { hashedImports } from "./hashed.ts";
+import { functionImports } from "./functions.ts";
 import { indexImports } from "./indexing.ts";
 import { lossImports } from "./loss.ts";
 import { matrixImports } from "./matrix.ts";
@@ -31,5 +31,5 @@ export const IMPORTERS: ImportTable = {
   ...signalImports,
   ...resizeImports,
   ...microsoftImports,
-  ...hashedImports,
+  ...functionImports,
 };

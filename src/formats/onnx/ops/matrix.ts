@@ -17,7 +17,8 @@ export function matmul(c: OpContext, a: Value, b: Value): Value {
   const ra = e.rank(a);
   const rb = e.rank(b);
   if (ra === 0 || rb === 0) throw malformed("a scalar has no matrix product");
-  if (rb === 2 && ra >= 2 && e.isReal(a) && e.isConstant(b)) {
+  // Two constants are factors of a weight.
+  if (rb === 2 && ra >= 2 && e.isReal(a) && e.isConstant(b) && !e.isConstant(a)) {
     return e.apply(core.linear, [a, e.transposedWeights(b)], {});
   }
   const left = ra === 1 ? e.unsqueeze(a, [0]) : a;
