@@ -11,10 +11,19 @@ export const macsOfNode = (graph: Graph, node: Node): number => {
   return node.op.cost?.(ins, node.attrs, outs).macs ?? 0;
 };
 
-/** Multiply-accumulates of one run, all rows of the batch. */
+/**
+ * Multiply-accumulates of one run, all rows of the batch. Those of weights that are made of constants alone, such as products
+ * of factors, are done when a model is compiled and do not count.
+ */
 export function macsOf(graph: Graph): number {
   const core = expandComposites(graph);
-  return core.nodes.reduce((sum, node) => sum + macsOfNode(core, node), 0);
+  const known = new Set(core.constants.keys());
+  let sum = 0;
+  for (const node of core.nodes) {
+    if (node.ins.every((v) => known.has(v))) for (const v of node.outs) known.add(v);
+    else sum += macsOfNode(core, node);
+  }
+  return sum;
 }
 
 /** Bytes of all constants. */
