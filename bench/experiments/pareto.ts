@@ -6,9 +6,10 @@
  *     [--students "tucker=0.5;blocks=BG(2,4)"] [--also "pruned=FILE;distilled=FILE"] [--views 3] [--seed 1]
  *     [--engine native] [--threads 2] [--test 5000]
  *
- * The teacher runs in each step and hands over outputs and attention; with --views once, ahead, over so many views of each
- * picture, and hands over its outputs. --also measures other models beside them as they are. Writes pareto.jsonl, pareto.json, pareto.md,
- * pareto-{size,operations,latency}.svg and each student as ONNX. A student whose file is there is not trained again.
+ * The teacher runs in each step and hands over outputs and attention; with --views once, ahead, over so many views of
+ * each picture, and hands over its outputs. --also measures other models beside them as they are. Writes pareto.jsonl,
+ * pareto.json, pareto.md, pareto-{size,operations,latency}.svg and each student as ONNX. A student whose file is there
+ * is not trained again.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -134,11 +135,12 @@ let told: Promise<Float32Array> | undefined;
 
 async function student(text: string): Promise<Subject> {
   const file = join(out!, `${text.replace(/[^\w.]+/g, "-")}.onnx`);
-  const description = `${text}, ${course.epochs} epochs`;
-  const subject = (graph: Graph): Subject => ({
+  const subject = (graph: Graph, description: string): Subject => ({
     ...{ name: text, description, graph, rows: rowsFor(test, graph) },
   });
-  if (existsSync(file)) return subject(trainableGraph(loadModel(readFileSync(file)).graph));
+  if (existsSync(file)) {
+    return subject(trainableGraph(loadModel(readFileSync(file)).graph), "trained before");
+  }
   const made = studentFromText(original, text, { seed });
   const model = withBatch(made.graph, batch);
   const decay = made.crs ? crsDecay(model, original, DECAY) : DECAY;
@@ -149,7 +151,7 @@ async function student(text: string): Promise<Subject> {
   const log = (line: object): void => write({ student: text, ...line });
   const trained = await trainVariant({ ...course, rate }, variant, seed, log);
   writeFileSync(file, toOnnx(withBatch(trained, 1)));
-  return subject(withBatch(trained, 1));
+  return subject(withBatch(trained, 1), `${course.epochs} epochs`);
 }
 
 /** The chart as a file of its own. */
