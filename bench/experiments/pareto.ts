@@ -15,9 +15,9 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { machineInfo } from "../../cli/measure.ts";
+import { openTarget } from "../../cli/target.ts";
 import type { Graph } from "../../src/graph/graph.ts";
 import { typeOf } from "../../src/graph/graph.ts";
-import { createNativeSession } from "../../src/native/index.ts";
 import {
   type MeasuredModel,
   measureModels,
@@ -26,7 +26,6 @@ import {
 import { compile, loadModel, toOnnx, trainableGraph } from "../../src/pipeline.ts";
 import { paretoCharts } from "../../src/report/distil.ts";
 import { STYLE } from "../../src/report/style.ts";
-import { createSession } from "../../src/runtime/session.ts";
 import type { PictureSet } from "../../src/train/data/sets.ts";
 import { evaluationBatches, viewBatches } from "../../src/train/data/source.ts";
 import { crsDecay } from "../../src/train/structured/decay.ts";
@@ -111,21 +110,16 @@ function rowsFor(set: PictureSet, model: Graph): Subject["rows"] {
 
 /** What the original says to all views of the training pictures; kept in the folder. */
 async function teacherTold(): Promise<Float32Array> {
-  const { set, engine, threads } = course;
+  const { set, threads } = course;
   const file = join(out!, `teacher-${[set.count, views, seed].join("-")}.bin`);
   if (existsSync(file)) return new Float32Array(Uint8Array.from(readFileSync(file)).buffer);
-  const caps = engine.caps && { caps: engine.caps };
+  const { caps, open } = await openTarget(flags.engine === "native" ? "native" : "wasm");
   const told = await teacherOutputs(
     withBatch(original, batch),
     viewBatches(set, { batch, seed, mean, std, ...course.augment }),
     {
       count: set.count * views,
-      open: async (graph) => {
-        const { program } = compile(graph, caps);
-        return engine.caps
-          ? createNativeSession(program, { threads })
-          : createSession(program, { threads });
-      },
+      open: (graph) => open(compile(graph, { caps }).program, threads),
     },
   );
   writeFileSync(file, new Uint8Array(told!.buffer));

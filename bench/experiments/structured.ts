@@ -132,6 +132,7 @@ async function pictures(experiment: Experiment): Promise<void> {
   const blocks = new Set(methods.map(blockOf));
   for (const block of blocks.size > 1 ? blocks : []) {
     const own = methods.filter((method) => blockOf(method) === block);
+    if (own.length === 1) continue;
     const found = new Map(own.map((method) => [method, errors.get(method)!]));
     write({ summary: pairedSummary(found, own[0]!), against: own[0] });
   }
